@@ -1,0 +1,1 @@
+"""Content-addressed blobs: put, get with digest check. Knows bytes and digests, not skills."""

@@ -1,0 +1,67 @@
+"""How the rest of Aspora reads and writes objects. One contract, one implementation, two transports.
+
+Objects are wire mappings; `aspora.apis.decode.decode` gives them types. Every call goes through the gateway's whole path:
+authentication, admission, access.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Wire = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectList:
+    """A page of objects."""
+
+    items: tuple[Wire, ...]
+    resource_version: str
+    continue_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One change of one object; a BOOKMARK carries only `metadata.resourceVersion`."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    object: Wire
+
+
+class Client(Protocol):
+    """Objects over the API. Every method raises `StatusError` as the server sent it, `Unavailable` without a server."""
+
+    async def get(self, kind: str, name: str, *, domain: str | None = None) -> Wire:
+        """One object; `domain` None for a cluster-wide one."""
+        ...
+
+    async def list(
+        self,
+        kind: str,
+        *,
+        domain: str | None = None,
+        labels: str = "",
+        fields: str = "",
+        limit: int = 500,
+        continue_token: str | None = None,
+    ) -> ObjectList:
+        """A page of objects; `domain` None for all domains and the cluster."""
+        ...
+
+    def watch(
+        self, kind: str, *, since: str, domain: str | None = None, labels: str = "", fields: str = ""
+    ) -> AsyncIterator[WatchEvent]:
+        """Changes after the resource version `since`; ends when the server closes the stream; `Expired` means relist."""
+        ...
+
+    async def create(self, obj: Wire, *, dry_run: bool = False) -> Wire:
+        """Create; kind, name and domain come from the object."""
+        ...
+
+    async def update(self, obj: Wire, *, status: bool = False, dry_run: bool = False) -> Wire:
+        """Replace spec and metadata, or with `status` the status alone; `metadata.resourceVersion` must be current."""
+        ...
+
+    async def delete(self, kind: str, name: str, *, domain: str | None = None, uid: str | None = None) -> Wire:
+        """Delete; with `uid` only that very object."""
+        ...

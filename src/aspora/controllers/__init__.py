@@ -1,0 +1,1 @@
+"""One file a controller: compares spec with status and acts through the client."""

@@ -1,0 +1,1 @@
+"""Datasets and checks over skill results: golden cases, triggers. No server needed."""

@@ -1,0 +1,1 @@
+"""The HTTP doors: objects, serve, openai, mcp. Stateless; runs no handler."""

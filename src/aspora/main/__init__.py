@@ -1,0 +1,1 @@
+"""The only place that reads settings, wires parts and starts processes."""
