@@ -1,6 +1,6 @@
 """How the rest of Aspora reads and writes objects. One contract, one implementation, two transports.
 
-Objects are wire mappings; `aspora.apis.decode.decode` gives them types. Every call goes through the gateway's whole path:
+Objects are wire mappings; `aspora.apis.decode.decode` gives them types. Every call takes the whole path of the gateway:
 authentication, admission, access.
 """
 
@@ -51,7 +51,7 @@ class Client(Protocol):
     def watch(
         self, kind: str, *, since: str, domain: str | None = None, labels: str = "", fields: str = ""
     ) -> AsyncIterator[WatchEvent]:
-        """Changes after the resource version `since`; ends when the server closes the stream; `Expired` means relist."""
+        """Changes after the resource version `since`; ends when the server closes it; `Expired` means relist."""
         ...
 
     async def create(self, obj: Wire, *, dry_run: bool = False) -> Wire:
