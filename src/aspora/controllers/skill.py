@@ -1,0 +1,166 @@
+"""Skill → Revision → Route: each new content becomes an immutable revision, and production points at it.
+
+The Route moves once for each generation of the Skill: the generation it follows is written on it in the same update. So
+a rollback stays where a person put it until the skill itself changes, and a crash between any two writes heals.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aspora.apis.revision import revision_name
+from aspora.apis.route import FULL_SHARE_BP, route_name
+from aspora.client.interface import Client, Wire
+from aspora.kit.clock import Clock
+from aspora.meta.conditions import READY, set_condition
+from aspora.meta.errors import API_VERSION, AlreadyExists, NotFound
+from aspora.meta.objects import Condition, to_wire
+from aspora.reconcile.controller import Controller
+from aspora.reconcile.informer import Informer, request_of
+from aspora.reconcile.interface import Request, Result
+
+SKILL_LABEL = "aspora.dev/skill"
+FOLLOWS = "aspora.dev/follows"
+ENVIRONMENT = "production"
+
+
+def skill_digest(spec: Mapping[str, Any]) -> str:
+    """SHA-256 over a skill's spec, which holds the artifact's own digest: the identity of its content."""
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _owner(skill: Wire) -> dict[str, Any]:
+    return {"kind": "Skill", "name": skill["metadata"]["name"], "uid": skill["metadata"]["uid"], "controller": True}
+
+
+def _child(kind: str, name: str, skill: Wire) -> dict[str, Any]:
+    metadata = {
+        "name": name,
+        "domain": skill["metadata"]["domain"],
+        "labels": {SKILL_LABEL: skill["metadata"]["name"]},
+        "ownerReferences": [_owner(skill)],
+    }
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata}
+
+
+def _follows(skill: Wire) -> str:
+    return f"{skill['metadata']['uid']}/{skill['metadata']['generation']}"
+
+
+def _already_follows(route: Wire, skill: Wire) -> bool:
+    """Whether the route has already moved for this generation (or a later one) of this very skill."""
+    uid, _, generation = route["metadata"].get("annotations", {}).get(FOLLOWS, "").partition("/")
+    return uid == skill["metadata"]["uid"] and int(generation or 0) >= skill["metadata"]["generation"]
+
+
+class SkillReconciler:
+    """Keeps the revisions and the production route of one skill."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def reconcile(self, request: Request) -> Result:
+        """One skill: make its revision, point its route, say so in its status; clean up after one that is gone."""
+        try:
+            skill = await self._client.get("Skill", request.name, domain=request.domain)
+        except NotFound:
+            await self._clean_up(request)
+            return Result()
+        revision = await self._ensure_revision(skill)
+        await self._ensure_route(skill, revision)
+        await self._report(skill, revision)
+        return Result()
+
+    async def _ensure_revision(self, skill: Wire) -> str:
+        digest = skill_digest(skill["spec"])
+        name = revision_name(skill["metadata"]["name"], digest)
+        try:
+            await self._client.get("Revision", name, domain=skill["metadata"]["domain"])
+        except NotFound:
+            version = skill["spec"].get("version") or self._clock.now().strftime("%Y%m%d%H%M%S")
+            spec = {
+                "skill": skill["metadata"]["name"],
+                "digest": digest,
+                "version": version,
+                "skillSpec": skill["spec"],
+            }
+            await self._create_once({**_child("Revision", name, skill), "spec": spec})
+        return name
+
+    async def _ensure_route(self, skill: Wire, revision: str) -> None:
+        name = route_name(skill["metadata"]["name"], ENVIRONMENT)
+        traffic = [{"revision": revision, "shareBp": FULL_SHARE_BP}]
+        try:
+            route = await self._client.get("Route", name, domain=skill["metadata"]["domain"])
+        except NotFound:
+            new = _child("Route", name, skill)
+            new["metadata"]["annotations"] = {FOLLOWS: _follows(skill)}
+            new["spec"] = {"skill": skill["metadata"]["name"], "environment": ENVIRONMENT, "traffic": traffic}
+            await self._create_once(new)
+            return
+        if _already_follows(route, skill):
+            return
+        metadata = {
+            **route["metadata"],
+            "annotations": {**route["metadata"].get("annotations", {}), FOLLOWS: _follows(skill)},
+            "ownerReferences": [_owner(skill)],
+        }
+        await self._client.update({**route, "metadata": metadata, "spec": {**route["spec"], "traffic": traffic}})
+
+    async def _create_once(self, obj: Wire) -> None:
+        try:
+            await self._client.create(obj)
+        except AlreadyExists:
+            return
+
+    async def _report(self, skill: Wire, revision: str) -> None:
+        old: dict[str, Any] = dict(skill.get("status") or {})
+        generation: int = skill["metadata"]["generation"]
+        conditions = set_condition(
+            [Condition.model_validate(c) for c in old.get("conditions", [])],
+            type_=READY,
+            status="True",
+            reason="Deployed",
+            message=f"revision {revision} is made and production follows this skill",
+            now=self._clock.now(),
+        )
+        new = {
+            **old,
+            "observedGeneration": generation,
+            "latestRevision": revision,
+            "conditions": [to_wire(c) for c in conditions],
+        }
+        if new != old:
+            await self._client.update({**skill, "status": new}, status=True)
+
+    async def _clean_up(self, request: Request) -> None:
+        """Delete what a skill that is gone left behind; route first, so that nothing points at a missing revision."""
+        for kind in ("Route", "Revision"):
+            children = await self._client.list(kind, domain=request.domain, labels=f"{SKILL_LABEL}={request.name}")
+            for child in children.items:
+                await self._delete_once(kind, child)
+
+    async def _delete_once(self, kind: str, child: Wire) -> None:
+        metadata = child["metadata"]
+        try:
+            await self._client.delete(kind, metadata["name"], domain=metadata["domain"], uid=metadata["uid"])
+        except NotFound:
+            return
+
+
+def _owning_skill(obj: Wire) -> Iterable[Request]:
+    name = obj["metadata"].get("labels", {}).get(SKILL_LABEL)
+    return [Request(obj["metadata"]["domain"], name)] if name else []
+
+
+def build(client: Client, clock: Clock) -> tuple[Controller, list[Informer]]:
+    """The skill controller and the informers it lives on."""
+    skills, routes, revisions = (Informer(client, kind) for kind in ("Skill", "Route", "Revision"))
+    controller = Controller("skill", SkillReconciler(client, clock))
+    controller.watch(skills, lambda obj: [request_of(obj)])
+    controller.watch(routes, _owning_skill)
+    controller.watch(revisions, _owning_skill)
+    return controller, [skills, routes, revisions]

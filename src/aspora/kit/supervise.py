@@ -1,0 +1,56 @@
+"""Run named loops side by side and stop them by design: no new work, a grace period, then cancellation."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from aspora.kit.backoff import Backoff
+
+Loop = Callable[[asyncio.Event], Awaitable[None]]
+"""A loop: runs until the event is set, then finishes what it has begun and returns."""
+
+_log = logging.getLogger(__name__)
+
+
+async def wait_for_event(event: asyncio.Event, timeout_seconds: float) -> bool:
+    """Wait for an event at most so long; True when it was set. The one way Aspora's loops pause."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def restart_on_failure(name: str, loop: Loop, stop: asyncio.Event, *, backoff: Backoff) -> None:
+    """Keep a loop alive: an exception is logged by type and the loop begins again after a growing delay."""
+    attempt = 0
+    while not stop.is_set():
+        started = asyncio.get_running_loop().time()
+        try:
+            await loop(stop)
+            return
+        except Exception:  # noqa: BLE001 - whatever fails is logged and tried again
+            _log.exception("loop failed", extra={"loop": name, "attempt": attempt})
+        healthy = asyncio.get_running_loop().time() - started > backoff.max_seconds
+        attempt = 0 if healthy else attempt + 1
+        await wait_for_event(stop, backoff.delay_seconds(attempt))
+
+
+async def run_loops(
+    loops: Mapping[str, Loop], stop: asyncio.Event, *, grace_seconds: float, backoff: Backoff | None = None
+) -> None:
+    """Run all loops until `stop` is set, then give them `grace_seconds` to return and cancel the rest."""
+    policy = backoff or Backoff(base_seconds=0.2, max_seconds=15)
+    tasks = {
+        asyncio.create_task(restart_on_failure(name, loop, stop, backoff=policy), name=name)
+        for name, loop in loops.items()
+    }
+    try:
+        await stop.wait()
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_seconds)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
