@@ -1,0 +1,169 @@
+"""Numbered SQL migrations: each applied once, in order, in its own transaction, whoever comes first.
+
+Files are `migrations/NNNN_slug.sql`. What was applied is kept with a checksum in `schema_migrations`; a file that was
+edited, vanished or is unknown to this version of the code stops everything before anything is changed.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import psycopg
+
+from aspora.db.pool import Connection, Database
+from aspora.db.queries import Queries
+from aspora.meta.errors import Conflict, Internal
+
+_FILE_NAME = re.compile(r"(?P<number>\d{4})_(?P<slug>[a-z0-9_]+)\.sql\Z")
+_LOCK_KEY = 0x4153_504F_5241_0001
+_queries = Queries.load("aspora.db", "migrate.sql")
+
+
+class MigrationRefused(Conflict):
+    """The database and the code disagree about the past; nothing was changed."""
+
+
+class MigrationFailed(Internal):
+    """A migration's SQL failed; it was rolled back as a whole."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Migration:
+    """One numbered file.
+
+    Attributes:
+        checksum: SHA-256 of the text, line ends counted as LF, in hex.
+    """
+
+    number: int
+    slug: str
+    sql: str = field(repr=False)
+    checksum: str
+
+    @property
+    def name(self) -> str:
+        """`0001_objects`."""
+        return f"{self.number:04d}_{self.slug}"
+
+
+def load_migrations(folder: Traversable | None = None) -> tuple[Migration, ...]:
+    """All migrations of a folder by number; without one, Aspora's own.
+
+    Raises:
+        MigrationRefused: A `.sql` file has a bad name, or two share a number.
+    """
+    found: dict[int, Migration] = {}
+    for entry in (folder or files("aspora.db") / "migrations").iterdir():
+        if not entry.name.endswith(".sql"):
+            continue
+        migration = _read(entry)
+        other = found.setdefault(migration.number, migration)
+        if other is not migration:
+            raise MigrationRefused(f"migrations {other.name!r} and {migration.name!r} share a number; renumber one")
+    return tuple(sorted(found.values()))
+
+
+def _read(entry: Traversable) -> Migration:
+    match = _FILE_NAME.match(entry.name)
+    if not match:
+        raise MigrationRefused(f"bad migration file name {entry.name!r}; name it like '0007_add_index.sql'")
+    sql = entry.read_text("utf-8").replace("\r\n", "\n")
+    checksum = hashlib.sha256(sql.encode()).hexdigest()
+    return Migration(number=int(match["number"]), slug=match["slug"], sql=sql, checksum=checksum)
+
+
+async def migrate(database: Database, migrations: Sequence[Migration] | None = None) -> list[Migration]:
+    """Bring the database up to date; returns what was applied now, in order.
+
+    Safe to call from many processes at once: one applies, the others wait and find nothing to do.
+
+    Raises:
+        MigrationRefused: An applied migration was edited or is missing, or the database is newer than this code.
+        MigrationFailed: A migration's SQL failed; those before it stay applied.
+        Unavailable: The server can't be reached.
+    """
+    wanted = load_migrations() if migrations is None else tuple(sorted(migrations))
+    applied: list[Migration] = []
+    while True:
+        async with database.transaction() as connection:
+            step = await _apply_next(connection, wanted)
+        if step is None:
+            return applied
+        applied.append(step)
+
+
+async def pending(database: Database, migrations: Sequence[Migration] | None = None) -> list[Migration]:
+    """What `migrate` would apply, without changing anything; raises what it would refuse."""
+    wanted = load_migrations() if migrations is None else tuple(sorted(migrations))
+    async with database.connection() as connection:
+        known: dict[int, tuple[str, str]] = {}
+        if await _queries.fetch_value(connection, "table_exists"):
+            known = await _list_applied(connection)
+    return _plan(wanted, known)
+
+
+async def _apply_next(connection: Connection, wanted: Sequence[Migration]) -> Migration | None:
+    await _queries.execute(connection, "wait_without_limit")
+    await _queries.execute(connection, "lock", key=_LOCK_KEY)
+    await _queries.execute(connection, "create_table")
+    todo = _plan(wanted, await _list_applied(connection))
+    if not todo:
+        return None
+    step = todo[0]
+    try:
+        await connection.execute(step.sql.encode())
+    except psycopg.Error as error:
+        raise MigrationFailed(f"migration {step.name!r} failed and was rolled back: {error}") from error
+    await _queries.execute(connection, "record_applied", number=step.number, slug=step.slug, checksum=step.checksum)
+    return step
+
+
+async def _list_applied(connection: Connection) -> dict[int, tuple[str, str]]:
+    rows = await _queries.fetch_all(connection, "list_applied")
+    return {row["number"]: (row["slug"], row["checksum"]) for row in rows}
+
+
+def _plan(wanted: Sequence[Migration], applied: Mapping[int, tuple[str, str]]) -> list[Migration]:
+    """What is left to do, after checking that the past agrees."""
+    by_number = {migration.number: migration for migration in wanted}
+    newest = max(by_number, default=-1)
+    for number, (slug, checksum) in applied.items():
+        name = f"{number:04d}_{slug}"
+        known = by_number.get(number)
+        if known is None and number > newest:
+            raise MigrationRefused(
+                f"the database has migration {name!r}, newer than this Aspora knows; upgrade Aspora or restore a backup"
+            )
+        if known is None:
+            raise MigrationRefused(f"migration {name!r} was applied but its file is missing; put it back")
+        if known.checksum != checksum:
+            raise MigrationRefused(
+                f"migration {name!r} was edited after it was applied; restore it and add a new migration instead"
+            )
+    todo = [migration for migration in wanted if migration.number not in applied]
+    latest = max(applied, default=-1)
+    if todo and todo[0].number < latest:
+        raise MigrationRefused(
+            f"migration {todo[0].name!r} comes before {latest:04d}, which is applied already; give it a higher number"
+        )
+    return todo
+
+
+async def ensure_partitions(connection: Connection, table: str, days_ahead: int, *, today: date | None = None) -> int:
+    """Make a day-partitioned table's partitions for today and `days_ahead` more days; returns how many were made.
+
+    Args:
+        table: The parent, by schema if not on the search path.
+        today: The first day; None takes the database's present UTC day.
+
+    Raises:
+        Unavailable: Left by `Database.connection` when a lock was not free within 5 s; try again later.
+    """
+    made: int = await _queries.fetch_value(
+        connection, "ensure_day_partitions", parent=table, today=today, days=days_ahead + 1
+    )
+    return made

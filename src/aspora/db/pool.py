@@ -1,0 +1,228 @@
+"""A pool of connections: one statement at a time, one transaction, or one transaction with retries.
+
+Connections are in autocommit mode, so a lone statement costs one round trip; rows are dicts; a Python dict goes in as
+`jsonb`. A connection that the server closed is replaced before anybody gets it.
+"""
+
+import asyncio
+import select
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.adapt import AdaptersMap
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import JsonbDumper
+from psycopg_pool import AsyncConnectionPool
+
+from aspora.db.failures import ConnectionLost, OutcomeUnknown, SerializationConflict, translated
+from aspora.kit.backoff import Backoff
+from aspora.meta.errors import Invalid, Unavailable
+
+Connection = AsyncConnection[DictRow]
+"""A connection whose rows are dicts."""
+
+Row = DictRow
+"""One row: column name to value."""
+
+T = TypeVar("T")
+
+OLDEST_SERVER_VERSION = 15
+_IDLE_IN_TRANSACTION_SECONDS = 60
+_RETRY_BACKOFF = Backoff(base_seconds=0.005, max_seconds=0.25, jitter_ratio=0.5)
+_KEEPALIVE: dict[str, int] = {
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+
+class Database:
+    """The one way to PostgreSQL. Make it with `Database.open`, close it with `close` or `async with`."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection], *, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._pool = pool
+        self._sleep = sleep
+
+    @classmethod
+    async def open(
+        cls,
+        dsn: str,
+        *,
+        min_size: int = 1,
+        max_size: int = 16,
+        acquire_timeout_seconds: float = 10.0,
+        statement_timeout_seconds: float = 30.0,
+        application_name: str = "aspora",
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> Self:
+        """Connect, check the server's version and fill the pool to `min_size`.
+
+        Args:
+            dsn: A PostgreSQL URI or key/value string; its own settings win over Aspora's.
+            acquire_timeout_seconds: How long a caller waits for a free connection.
+            statement_timeout_seconds: The server cancels any statement that runs longer; 0 means never.
+
+        Raises:
+            Invalid: The DSN can't be read.
+            Unavailable: The server can't be reached, refuses us, or is too old.
+        """
+        parameters = connection_parameters(
+            dsn,
+            application_name=application_name,
+            statement_timeout_seconds=statement_timeout_seconds,
+            connect_timeout_seconds=acquire_timeout_seconds,
+        )
+        await _check_server(parameters)
+        pool = AsyncConnectionPool(
+            "",
+            connection_class=Connection,
+            kwargs={**parameters, "autocommit": True, "row_factory": dict_row, "context": _adapters()},
+            min_size=min_size,
+            max_size=max_size,
+            timeout=acquire_timeout_seconds,
+            check=_check_alive,
+            open=False,
+        )
+        with translated():
+            await pool.open(wait=True, timeout=acquire_timeout_seconds)
+        return cls(pool, sleep=sleep)
+
+    async def close(self) -> None:
+        """Close every connection; callers still waiting for one get `Unavailable`."""
+        await self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator[Connection]:
+        """Borrow a connection; each statement on it commits by itself.
+
+        Raises:
+            Unavailable: No connection in time, or the server went away.
+            Timeout: A statement ran over the statement timeout.
+        """
+        with translated():
+            async with self._pool.connection() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        """Borrow a connection inside one transaction: commits at the end, rolls back when the block raises.
+
+        Raises:
+            ConnectionLost: The server went away before the commit: nothing was saved.
+            OutcomeUnknown: The server went away during the commit.
+            SerializationConflict: A deadlock or serialization failure; see `run_transaction`.
+        """
+        committing = False
+        try:
+            with translated():
+                async with self._pool.connection() as connection, connection.transaction():
+                    yield connection
+                    committing = True
+        except ConnectionLost as error:
+            if not committing:
+                raise
+            raise OutcomeUnknown(f"{error.message}; whether the last change was saved is unknown") from error
+
+    async def run_transaction(self, work: Callable[[Connection], Awaitable[T]], *, attempts: int = 5) -> T:
+        """Run `work` in a transaction, again from the start when it was surely rolled back for no fault of its own.
+
+        That is after a serialization failure, a deadlock, or a connection lost before the commit was sent. `work` may
+        thus run several times and must keep its effects inside the transaction.
+
+        Raises:
+            Conflict: Still colliding after `attempts` tries.
+            Unavailable: The server stays away, or went away during a commit (`OutcomeUnknown`).
+        """
+        for attempt in range(attempts - 1):
+            try:
+                async with self.transaction() as connection:
+                    return await work(connection)
+            except (SerializationConflict, ConnectionLost):
+                await self._sleep(_RETRY_BACKOFF.delay_seconds(attempt))
+        async with self.transaction() as connection:
+            return await work(connection)
+
+    async def ping(self, *, timeout_seconds: float = 1.0) -> None:
+        """One round trip to the server.
+
+        Raises:
+            Unavailable: No answer within `timeout_seconds`.
+        """
+        try:
+            async with asyncio.timeout(timeout_seconds), self.connection() as connection:
+                await connection.execute("select 1")
+        except TimeoutError:
+            raise Unavailable(f"the database did not answer within {timeout_seconds:g} s") from None
+
+
+def connection_parameters(
+    dsn: str, *, application_name: str, statement_timeout_seconds: float, connect_timeout_seconds: float
+) -> dict[str, Any]:
+    """What every Aspora connection asks of libpq; what the DSN says itself wins.
+
+    Raises:
+        Invalid: The DSN can't be read. The message does not repeat it, since it may hold a password.
+    """
+    try:
+        own = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        raise Invalid(
+            "the database URL can't be read; write postgresql://user:password@host:5432/database"
+            " or host=… dbname=… user=…"
+        ) from None
+    settings = {
+        "statement_timeout": round(statement_timeout_seconds * 1000),
+        "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION_SECONDS * 1000,
+        "timezone": "UTC",
+    }
+    options = [f"-c {name}={value}" for name, value in settings.items()]
+    return {
+        "application_name": application_name,
+        "connect_timeout": max(2, round(connect_timeout_seconds)),
+        **_KEEPALIVE,
+        **own,
+        "options": " ".join([*options, str(own.get("options") or "")]).strip(),
+    }
+
+
+def target_of(parameters: dict[str, Any]) -> str:
+    """Where a connection goes, fit for a message: never the password."""
+    return f"{parameters.get('host') or 'local socket'}/{parameters.get('dbname') or ''}"
+
+
+async def _check_server(parameters: dict[str, Any]) -> None:
+    """Connect once outside the pool: the pool reports a bad password or host as nothing but a timeout."""
+    with translated():
+        async with await AsyncConnection.connect(autocommit=True, **parameters) as connection:
+            version = connection.info.server_version // 10_000
+    if version < OLDEST_SERVER_VERSION:
+        place = target_of(parameters)
+        raise Unavailable(f"PostgreSQL {version} at {place!r} is too old; use {OLDEST_SERVER_VERSION} or newer")
+
+
+async def _check_alive(connection: Connection) -> None:
+    """Ask the server only when its socket has something to say: an idle healthy one is silent."""
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    if poller.poll(0):
+        await connection.execute("")
+
+
+def _adapters() -> AdaptersMap:
+    adapters = AdaptersMap(psycopg.adapters)
+    adapters.register_dumper(dict, JsonbDumper)
+    return adapters
