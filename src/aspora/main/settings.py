@@ -1,0 +1,170 @@
+"""All settings in one frozen tree, read once from the environment; `aspora config explain` prints this file's content.
+
+Standard library only: the command line reads settings before it imports anything heavy.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from aspora.meta.names import did_you_mean
+
+PREFIX = "ASPORA_"
+ROOT_DATA_DIR = Path("/var/lib/aspora")
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or can't be read; the message names it and what would do."""
+
+
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    """Root keeps data in a system folder, everybody else in `$XDG_DATA_HOME/aspora` or `~/.local/share/aspora`."""
+    if os.geteuid() == 0:
+        return ROOT_DATA_DIR
+    base = environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    return Path(base) / "aspora"
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _flag(text: str) -> bool:
+    folded = text.strip().lower()
+    if folded in {"1", "true", "yes", "on"}:
+        return True
+    if folded in {"0", "false", "no", "off", ""}:
+        return False
+    raise ValueError("write true or false")
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError("write a whole number") from None
+        if not low <= value <= high:
+            raise ValueError(f"must be {low} to {high}")
+        return value
+
+    return parse
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"must be one of {', '.join(names)}")
+        return text
+
+    return parse
+
+
+def _setting(doc: str, default: Any, parse: Callable[[str], Any] = str, *, env: str = "", secret: bool = False) -> Any:
+    return field(default=default, metadata={"doc": doc, "parse": parse, "env": env, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an operator can choose. Secrets are never printed."""
+
+    data_dir: Path = _setting(
+        "Folder of everything Aspora keeps: database, artifacts, logs, keys.", ROOT_DATA_DIR, _path
+    )
+    database_url: str = _setting(
+        "PostgreSQL (15 or newer) to use instead of the embedded one, as postgresql://…", "", secret=True
+    )
+    artifacts_url: str = _setting("Where artifacts lie: empty for a folder in the data directory.", "")
+    host: str = _setting("Address the gateway listens on.", "127.0.0.1")
+    port: int = _setting("Port of the gateway; 0 picks a free one.", 7700, _number(0, 65535))
+    tls_cert: str = _setting("Certificate chain (PEM) for HTTPS.", "")
+    tls_key: str = _setting("Private key (PEM) of the certificate.", "")
+    allow_plaintext: bool = _setting(
+        "Permit listening beyond loopback without TLS, for use behind a proxy that ends TLS.", False, _flag
+    )
+    executor_slots: int = _setting("Executions an executor runs at once.", 16, _number(1, 1024))
+    sandbox_driver: str = _setting("Sandbox driver that runs handlers; there is no silent downgrade.", "process")
+    sandbox_warm: int = _setting("Handler processes kept started ahead of need.", 4, _number(0, 256))
+    node_lease_seconds: int = _setting("How long an executor is trusted without a sign of life.", 10, _number(2, 600))
+    stop_grace_seconds: int = _setting("How long running work may take to end at a stop.", 10, _number(0, 3600))
+    openrouter_api_key: str = _setting(
+        "Key for OpenRouter, which serves the default models.", "", env="OPENROUTER_API_KEY", secret=True
+    )
+    model_url: str = _setting("Any OpenAI-compatible endpoint to use for every model alias instead.", "")
+    model_api_key: str = _setting("Key for that endpoint, where it wants one.", "", secret=True)
+    model_name: str = _setting("Model name to send to that endpoint for every alias; empty keeps upstream ids.", "")
+    url: str = _setting("Gateway that the command line talks to; empty finds the one of the data directory.", "")
+    api_key: str = _setting(
+        "Key that the command line sends; empty uses the data directory's admin key.", "", secret=True
+    )
+    domain: str = _setting("Domain that the command line uses when -d is absent.", "")
+    skills_root: str = _setting(
+        "Folder where the command line looks for skills by id; empty walks up to `skills/`.", ""
+    )
+    log_level: str = _setting("debug, info, warning or error.", "info", _one_of("debug", "info", "warning", "error"))
+    log_format: str = _setting("console for people, json for machines.", "console", _one_of("console", "json"))
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Folder of the local object store."""
+        return self.data_dir / "artifacts"
+
+    @property
+    def runtime_dir(self) -> Path:
+        """Folder of copies of binaries that other operating-system users must reach."""
+        return self.data_dir / "runtime"
+
+
+@dataclass(frozen=True, slots=True)
+class SettingInfo:
+    """One setting as people see it: its variable, what it does, its value (secrets hidden) and where that came from."""
+
+    name: str
+    env: str
+    doc: str
+    default: str
+    value: str
+    source: str
+
+
+def env_name(setting: Any) -> str:
+    """The environment variable of a dataclass field of `Settings`."""
+    return setting.metadata["env"] or PREFIX + setting.name.upper()
+
+
+def load_settings(environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the environment once; `overrides` (from options) win; an unknown `ASPORA_…` variable is refused.
+
+    Raises:
+        SettingsError: Names the variable, its problem and what would do; never its value when that is a secret.
+    """
+    known = {env_name(f): f for f in fields(Settings)}
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known:
+            raise SettingsError(f"unknown setting {name!r}{did_you_mean(name, known)}")
+    values: dict[str, Any] = {"data_dir": default_data_dir(environ)}
+    for name, setting in known.items():
+        text = environ.get(name)
+        if text is None or text == "":
+            continue
+        try:
+            values[setting.name] = setting.metadata["parse"](text)
+        except ValueError as e:
+            shown = "" if setting.metadata["secret"] else f" is {text!r}:"
+            raise SettingsError(f"{name}{shown} {e}") from None
+    values.update({k: v for k, v in (overrides or {}).items() if v is not None})
+    return Settings(**values)
+
+
+def explain_settings(settings: Settings, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> list[SettingInfo]:
+    """Every setting with its value and source, for `aspora config explain`."""
+    rows: list[SettingInfo] = []
+    for f in fields(Settings):
+        value, env = getattr(settings, f.name), env_name(f)
+        source = "option" if overrides.get(f.name) is not None else "environment" if environ.get(env) else "default"
+        default = "depends on the user" if f.name == "data_dir" else str(f.default)
+        shown = ("(set)" if value else "") if f.metadata["secret"] else str(value)
+        rows.append(SettingInfo(f.name, env, f.metadata["doc"], default, shown, source))
+    return rows
