@@ -1,1 +1,1 @@
-"""Who is calling and what they may do. Decisions only; never writes objects."""
+"""Who is calling and what they may do: keys, roles, grants. Decisions only; reads through a port, writes nothing."""

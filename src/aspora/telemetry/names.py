@@ -1,0 +1,33 @@
+"""Every metric's name, help and labels, in one place, so that dashboards have one page to read.
+
+Labels have few values by construction: route templates, never paths; reasons, never messages.
+"""
+
+from dataclasses import dataclass
+
+LATENCY_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricName:
+    """A metric as declared.
+
+    Attributes:
+        name: With its unit as suffix, as Prometheus wants it.
+        help: One sentence.
+        labels: In the order in which values are given.
+    """
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+HTTP_REQUESTS = MetricName("aspora_http_requests_total", "Requests answered.", ("method", "route", "code"))
+HTTP_SECONDS = MetricName("aspora_http_request_seconds", "From the request to the answer's start.", ("method", "route"))
+HTTP_STREAMS = MetricName("aspora_http_open_streams", "Watches and followed logs that are open now.")
+OBJECT_WRITES = MetricName("aspora_object_writes_total", "Writes of objects by outcome.", ("kind", "verb", "reason"))
+ADMISSION_SECONDS = MetricName("aspora_admission_seconds", "Time in the admission chain.", ("kind",))
+VIEW_AGE_SECONDS = MetricName("aspora_view_age_seconds", "Age of the oldest in-memory view of a kind.")
+VIEW_REREADS = MetricName("aspora_view_rereads_total", "Reads that a stale view passed on to the database.", ("kind",))
+QUERY_SECONDS = MetricName("aspora_query_seconds", "Time of database queries by name.", ("query",))
