@@ -57,9 +57,7 @@ def refusal(caller: Caller, verb: str, plural: str, domain: str | None, name: st
         return no_such_domain(place)
     what = f"{plural} {name!r}" if name else plural
     where = f"in domain {domain!r}" if domain else "cluster-wide"
-    return Forbidden(
-        f"{caller.name!r} may not {verb} {what} {where}; a role that allows it must be bound to them there"
-    )
+    return Forbidden(f"{caller.name!r} may not {verb} {what} {where}; bind a role that allows it to them there")
 
 
 def no_such_domain(domain: str) -> NotFound:

@@ -10,7 +10,7 @@ hold a secret or a prompt.
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ LogFormat = Literal["json", "console"]
 _FIELDS: ContextVar[Mapping[str, object]] = ContextVar("aspora_log_fields")
 _NONE: Mapping[str, object] = {}
 _ROOT = "aspora"
+_RECORD_KEYS = frozenset(logging.makeLogRecord({}).__dict__) | {"fields", "message", "asctime", "taskName"}
 _LEVEL_LETTER = {"DEBUG": "D", "INFO": "I", "WARNING": "W", "ERROR": "E", "CRITICAL": "C"}
 
 
@@ -62,7 +63,7 @@ def get_logger(name: str) -> Logger:
 
 
 @contextmanager
-def log_fields(**fields: object) -> Iterator[None]:
+def log_fields(**fields: object) -> Generator[None]:
     """Add fields to every line that this task logs inside the block."""
     token = _FIELDS.set({**_FIELDS.get(_NONE), **fields})
     try:
@@ -72,7 +73,9 @@ def log_fields(**fields: object) -> Iterator[None]:
 
 
 def _fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
-    return getattr(record, "fields", _NONE)
+    """Our own fields, and what other modules gave to plain `logging` as `extra`."""
+    extra = {k: v for k, v in record.__dict__.items() if k not in _RECORD_KEYS}
+    return {**extra, **record.__dict__.get("fields", _NONE)}
 
 
 class JsonFormatter(logging.Formatter):

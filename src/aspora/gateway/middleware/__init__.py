@@ -1,1 +1,1 @@
-"""What surrounds every request: identity, limits, the one error shape, metrics. Pure ASGI; knows no kind and no route."""
+"""What surrounds every request: identity, limits, the one error shape, metrics. Pure ASGI; knows no kind."""

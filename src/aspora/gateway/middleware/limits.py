@@ -60,8 +60,9 @@ class DeadlineMiddleware:
         """Handle one connection."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        deadline = asyncio.timeout(self._deadline_seconds)
         try:
-            async with asyncio.timeout(self._deadline_seconds) as deadline:
+            async with deadline:
 
                 async def lift_at_start(message: Message) -> None:
                     if message["type"] == "http.response.start":
