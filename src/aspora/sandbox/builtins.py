@@ -1,4 +1,4 @@
-"""The table of sandbox drivers. A new driver is one folder and one line here; other packages add theirs by entry point."""
+"""The table of sandbox drivers: a new one is one folder and one line here. Other packages add theirs by entry point."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,4 +12,4 @@ BUILTINS: Mapping[str, str] = {
 drivers: Registry[Callable[..., SandboxDriver]] = Registry(
     what="sandbox driver", builtins=BUILTINS, group="aspora.sandbox_drivers"
 )
-"""Drivers by name. An unknown name is an error that lists the known ones: nothing is ever run in a weaker driver instead."""
+"""Drivers by name. An unknown name is an error that lists the known: nothing runs in a weaker driver instead."""

@@ -1,8 +1,8 @@
 """The contract of a sandbox driver: one job, one fresh place to run it, one outcome.
 
-A driver runs code it does not trust and says what became of it. Two kinds of failure never mix: what the *handler* did is a
-`Failure` inside the `Outcome`; what the *driver* could not do is an exception (`SpawnFailed`). `aspora.testing.sandbox_suite`
-holds every driver to this page.
+A driver runs code it does not trust and says what became of it. Two kinds of failure never mix: what the *handler* did
+is a `Failure` inside the `Outcome`; what the *driver* could not do is an exception (`SpawnFailed`).
+`aspora.testing.sandbox_suite` holds every driver to this page.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import NewType, Protocol, TypeAlias
 
 from aspora.meta.errors import Unavailable
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """What can travel on the wire: no NaN, no infinity, text without NUL or half surrogates."""
 
 RunId = NewType("RunId", str)
@@ -57,8 +57,8 @@ class Limits:
     Attributes:
         timeout_seconds: Wall time from the moment the handler has its request.
         memory_bytes: Memory of all the job's processes together.
-        cpu_millis: Thousandths of one processor. A driver that cannot throttle holds `timeout_seconds * cpu_millis / 1000`
-            seconds of processor time instead, rounded up to a second.
+        cpu_millis: Thousandths of one processor. A driver that cannot throttle instead ends a job after
+            `timeout_seconds * cpu_millis / 1000` seconds of processor time, rounded up to a second.
         max_output_bytes: What may be written to the wire, and again to stderr.
         max_processes: Processes and threads alive at once.
         max_file_bytes: Size of any one file it writes.
@@ -111,7 +111,7 @@ class Usage:
         cpu_seconds: User and system time of all its processes.
         max_rss_bytes: Resident size of its largest process.
         start_seconds: From having a slot until the handler had its request.
-        stages: Seconds by stage, in order: `wait` (for a slot, before `wall_seconds` begins), `spawn`, `copy`, `run`, `finish`.
+        stages: Seconds by stage, in order; `wait` is for a slot, before `wall_seconds` begins.
     """
 
     wall_seconds: float = 0.0
@@ -213,7 +213,7 @@ class SandboxDriver(Protocol):
         """Make a verified artifact folder ready for many jobs.
 
         Args:
-            artifact_dir: The unpacked folder, already checked against its digest. It stays unchanged while jobs name it.
+            artifact_dir: The unpacked folder, already checked against its digest; it stays as it is while jobs name it.
 
         Returns:
             The folder to name in `Job.artifact_dir`.
@@ -227,7 +227,8 @@ class SandboxDriver(Protocol):
     async def run(self, job: Job, host: HostCalls) -> Outcome:
         """Wait for a free slot, run the job to its end, leave nothing of it behind.
 
-        When it returns or raises, no process of the job is left. Cancelling the task kills the job first (within two seconds).
+        When it returns or raises, no process of the job is left. Cancelling the task kills the job first (within
+        two seconds).
 
         Args:
             job: What to run.
