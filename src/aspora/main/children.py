@@ -1,8 +1,8 @@
 """Child processes of one Aspora: each is started with its configuration on standard input, watched, and restarted.
 
 A child reads one JSON line from standard input (so that no secret stands in argv or the environment), writes one JSON
-line `{"ready": "<what>"}` to standard output for each thing that has become ready, and stops when told by SIGTERM or when
-standard input ends, which it does when this process dies.
+line `{"ready": "<what>"}` to standard output for each thing that has become ready, and stops when told by SIGTERM, or
+when standard input ends, which it does when this process dies.
 """
 
 import asyncio

@@ -1,0 +1,166 @@
+"""The command line's frame: finds the verb, parses its words, runs it, turns every failure into one clear message.
+
+Standard library only, and no verb is imported before it is asked for, so that `--help` answers at once.
+"""
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aspora.cli import exit_codes
+from aspora.cli.builtins import GROUPS, VERBS
+from aspora.cli.output import Output
+from aspora.cli.rest import Rest, connect
+from aspora.kit.registry import load_object
+from aspora.meta.errors import StatusError, Unavailable
+
+EXAMPLES = """examples:
+  aspora demo                                        see it work
+  aspora create skill hr/resume-screen               a new skill that runs at once
+  aspora validate skills/hr/resume-screen            check a folder, no server needed
+  aspora up --detach                                 start Aspora in the background
+  aspora apply -f skills/                            check, version and deploy what is there
+  aspora run wealth/fx-timing "10 000 GBP to INR, now or later?"
+  aspora get executions --skill wealth/fx-timing --since 1h
+  aspora logs EXEC-2026                              the trace of one execution
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cli:
+    """What a verb works with. `settings` is the platform's frozen settings tree, given by `main`."""
+
+    out: Output
+    settings: Any
+    overrides: Mapping[str, Any]
+
+    def rest(self) -> Rest:
+        """A connection to the gateway.
+
+        Raises:
+            Unavailable: None is running, or it can't be found; says what would do.
+        """
+        return connect(url=self.settings.url, api_key=self.settings.api_key, data_dir=self.settings.data_dir)
+
+    def load(self, target: str) -> Any:
+        """Import `module:attribute` now: the one way a verb gets at anything heavy."""
+        return load_object(target)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        """Usage errors in one line, with the next step."""
+        self.exit(exit_codes.USAGE, f"Error: {message}\nTry '{self.prog} --help'.\n")
+
+
+def _global_options(*, suppress: bool) -> argparse.ArgumentParser:
+    parent = argparse.ArgumentParser(add_help=False)
+    default: Any = argparse.SUPPRESS if suppress else None
+    group = parent.add_argument_group("options of every verb")
+    group.add_argument("--data-dir", metavar="DIR", type=Path, default=default, help="folder of the local Aspora")
+    group.add_argument("--url", default=default, help="gateway to talk to (default: the local one)")
+    return parent
+
+
+def _help_text() -> str:
+    lines = ["usage: aspora VERB [ARGUMENTS]", "", "Kubernetes for AI skills.", ""]
+    for title, names in GROUPS.items():
+        lines.append(f"{title}:")
+        lines += [f"  {name:<14} {VERBS[name].summary}" for name in names]
+        lines.append("")
+    lines += [EXAMPLES, "exit codes:"]
+    lines += [f"  {code:<4} {meaning}" for code, meaning in exit_codes.MEANINGS.items()]
+    return "\n".join([*lines, "", "`aspora VERB --help` tells more of a verb."])
+
+
+def build_parser(verb: str) -> argparse.ArgumentParser:
+    """The parser of one verb; imports that verb's module alone."""
+    module = load_object(VERBS[verb].module)
+    parser = _Parser(
+        prog=f"aspora {verb}",
+        description=VERBS[verb].summary[:1].upper() + VERBS[verb].summary[1:] + ".",
+        epilog=module.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_global_options(suppress=True)],
+    )
+    module.configure(parser)
+    return parser
+
+
+def _split(argv: Sequence[str]) -> tuple[argparse.Namespace, str | None, list[str]]:
+    """Global options before the verb, the verb, and what follows."""
+    parser = _Parser(prog="aspora", add_help=False, parents=[_global_options(suppress=False)])
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("verb", nargs="?")
+    parser.add_argument("rest", nargs=argparse.REMAINDER)
+    args = parser.parse_args(argv)
+    if args.version and args.verb is None:
+        args.verb = "version"
+    return args, (None if args.help else args.verb), args.rest
+
+
+def main(argv: Sequence[str], *, load_settings: Any, out: Output | None = None) -> int:
+    """Run one command line and return its exit code.
+
+    Args:
+        argv: Words after `aspora`.
+        load_settings: `(environ, overrides) -> Settings`, injected by `main`.
+        out: Where to print; the process's streams otherwise.
+    """
+    printer = out or Output()
+    try:
+        return _run(argv, load_settings=load_settings, out=printer)
+    except KeyboardInterrupt:
+        printer.note("")
+        return exit_codes.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.OK
+    except StatusError as e:
+        return report(e, printer)
+    except ValueError as e:
+        printer.error(str(e))
+        return exit_codes.USAGE
+    except OSError as e:
+        printer.error(f"{e.strerror or e}: {e.filename}" if e.filename else str(e))
+        return exit_codes.FAILED
+
+
+def _run(argv: Sequence[str], *, load_settings: Any, out: Output) -> int:
+    args, verb, rest = _split(argv)
+    if verb is None:
+        out.line(_help_text())
+        return exit_codes.OK if args.help else exit_codes.USAGE
+    if verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean 'aspora {close[0]}'?" if close else "'aspora --help' lists the verbs."
+        out.error(f"unknown verb {verb!r}; {hint}")
+        return exit_codes.USAGE
+    parsed = build_parser(verb).parse_args(rest)
+    overrides = {
+        "data_dir": getattr(parsed, "data_dir", None) or args.data_dir,
+        "url": getattr(parsed, "url", None) or args.url,
+    }
+    if overrides["data_dir"] is not None:
+        overrides["data_dir"] = overrides["data_dir"].expanduser().absolute()
+    settings = load_settings(os.environ, overrides)
+    code: int = load_object(VERBS[verb].module).run(parsed, Cli(out, settings, overrides))
+    out.stdout.flush()
+    return code
+
+
+def report(error: StatusError, out: Output) -> int:
+    """Print an error of the API for a person: the message, then each field's problem on its own line."""
+    if len(error.details) > 1:
+        out.error(error.message.split(": ", 1)[0] + ":")
+        for detail in error.details:
+            out.note(f"  {detail}")
+    else:
+        out.error(error.message)
+    return exit_codes.UNAVAILABLE if isinstance(error, Unavailable) else exit_codes.REFUSED

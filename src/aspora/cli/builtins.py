@@ -1,0 +1,46 @@
+"""The verbs: one line each. The module is imported only when the verb is used."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class VerbInfo:
+    """Where a verb lives and what it does, in a few words for `--help`."""
+
+    module: str
+    summary: str
+
+
+VERBS = {
+    "init": VerbInfo("aspora.cli.verbs.init", "make a project folder with a place for skills"),
+    "create": VerbInfo("aspora.cli.verbs.create", "make a new skill that validates, tests and runs at once"),
+    "list": VerbInfo("aspora.cli.verbs.list_skills", "list the skills in a folder"),
+    "validate": VerbInfo("aspora.cli.verbs.validate", "check skill folders, all problems at once"),
+    "test": VerbInfo("aspora.cli.verbs.test_skill", "run a skill's own tests and golden cases"),
+    "run": VerbInfo("aspora.cli.verbs.run", "run a skill, on the server or straight from its folder"),
+    "apply": VerbInfo("aspora.cli.verbs.apply", "make the server hold what a folder or manifest says"),
+    "diff": VerbInfo("aspora.cli.verbs.diff", "show what apply would change"),
+    "rollback": VerbInfo("aspora.cli.verbs.rollback", "point production back at an earlier revision"),
+    "get": VerbInfo("aspora.cli.verbs.get", "print objects and records as a table"),
+    "describe": VerbInfo("aspora.cli.verbs.describe", "print all about one object"),
+    "delete": VerbInfo("aspora.cli.verbs.delete", "delete objects"),
+    "watch": VerbInfo("aspora.cli.verbs.watch", "print changes as they happen"),
+    "logs": VerbInfo("aspora.cli.verbs.logs", "show the trace of an execution, or follow a skill's"),
+    "explain": VerbInfo("aspora.cli.verbs.explain", "document a kind's fields"),
+    "api-resources": VerbInfo("aspora.cli.verbs.api_resources", "list the kinds the server knows"),
+    "demo": VerbInfo("aspora.cli.verbs.demo", "start Aspora, run the bundled skills, show what happened, stop"),
+    "up": VerbInfo("aspora.cli.verbs.up", "start Aspora on this machine"),
+    "down": VerbInfo("aspora.cli.verbs.down", "stop the Aspora of this data directory"),
+    "status": VerbInfo("aspora.cli.verbs.status", "tell whether Aspora runs here, and how it is"),
+    "doctor": VerbInfo("aspora.cli.verbs.doctor", "check this installation and say what to do"),
+    "uninstall": VerbInfo("aspora.cli.verbs.uninstall", "remove what Aspora keeps on this machine"),
+    "config": VerbInfo("aspora.cli.verbs.config", "show the settings, their meaning and their source"),
+    "version": VerbInfo("aspora.cli.verbs.version", "print versions"),
+}
+
+GROUPS = {
+    "Skills on disk": ("init", "create", "list", "validate", "test", "run"),
+    "Skills on the server": ("apply", "diff", "rollback", "logs"),
+    "Objects and records": ("get", "describe", "delete", "watch", "explain", "api-resources"),
+    "This machine": ("demo", "up", "down", "status", "doctor", "config", "version", "uninstall"),
+}

@@ -1,0 +1,165 @@
+"""What people see: tables, results, warnings, progress. Colour only on a terminal; errors and progress on stderr."""
+
+import json
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
+
+
+def display_width(text: str) -> int:
+    """Columns a text takes on a terminal: wide East Asian characters count two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
+
+
+def clean(text: str) -> str:
+    """Control characters made visible, so that no stored text can drive the terminal."""
+    return "".join(
+        c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf") else f"\\x{ord(c):02x}" for c in text
+    )
+
+
+def align(rows: Sequence[Sequence[str]], *, gap: int = 3) -> list[str]:
+    """Lines of left-aligned columns, as wide as their widest cell."""
+    if not rows:
+        return []
+    widths = [max(display_width(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines: list[str] = []
+    for row in rows:
+        cells = [cell + " " * (widths[i] - display_width(cell) + gap) for i, cell in enumerate(row)]
+        lines.append("".join(cells).rstrip())
+    return lines
+
+
+class Output:
+    """The two streams, and what may be printed on them."""
+
+    def __init__(
+        self, stdout: TextIO | None = None, stderr: TextIO | None = None, *, no_color: bool | None = None
+    ) -> None:
+        self.stdout = stdout or sys.stdout
+        self.stderr = stderr or sys.stderr
+        plain = bool(os.environ.get("NO_COLOR")) if no_color is None else no_color
+        dumb = os.environ.get("TERM") == "dumb"
+        self._color_out = not plain and not dumb and self.stdout.isatty()
+        self._color_err = not plain and not dumb and self.stderr.isatty()
+
+    def style(self, text: str, name: str) -> str:
+        """The text in a style, when standard output is a terminal."""
+        return f"\x1b[{_STYLES[name]}m{text}\x1b[0m" if self._color_out else text
+
+    def line(self, text: str = "") -> None:
+        """One line on standard output."""
+        self.stdout.write(text + "\n")
+
+    def note(self, text: str) -> None:
+        """One line on standard error: progress, hints."""
+        self.stderr.write(text + "\n")
+        self.stderr.flush()
+
+    def warn(self, text: str) -> None:
+        """A warning on standard error."""
+        label = "\x1b[33mWarning:\x1b[0m" if self._color_err else "Warning:"
+        self.note(f"{label} {text}")
+
+    def error(self, text: str) -> None:
+        """An error on standard error."""
+        label = "\x1b[31mError:\x1b[0m" if self._color_err else "Error:"
+        self.note(f"{label} {text}")
+
+    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Aligned columns under a heading."""
+        lines = align([list(headings), *[[clean(c).replace("\n", " ") for c in row] for row in rows]])
+        self.line(self.style(lines[0], "bold"))
+        for text in lines[1:]:
+            self.line(text)
+
+    def json(self, value: Any) -> None:
+        """Indented JSON."""
+        self.line(json.dumps(value, indent=2, ensure_ascii=False))
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal; 100 where there is none."""
+        return shutil.get_terminal_size((100, 24)).columns
+
+    @property
+    def interactive(self) -> bool:
+        """Whether standard error is a terminal, so that progress may be drawn."""
+        return self.stderr.isatty()
+
+
+class Progress:
+    """A progress bar on standard error, drawn only on a terminal; elsewhere it stays silent.
+
+    Use as a context manager and call `step(label)` once for each finished part.
+    """
+
+    def __init__(self, out: Output, *, total: int, title: str) -> None:
+        self._out, self._total, self._title, self._done = out, total, title, 0
+
+    def __enter__(self) -> "Progress":
+        self._draw("")
+        return self
+
+    def step(self, label: str) -> None:
+        """One part is finished."""
+        self._done += 1
+        self._draw(label)
+
+    def _draw(self, label: str) -> None:
+        if not self._out.interactive or self._total == 0:
+            return
+        filled = round(24 * self._done / self._total)
+        bar = "━" * filled + "╌" * (24 - filled)
+        text = f"{self._title} {bar} {self._done}/{self._total} {label}"
+        self._out.stderr.write("\r\x1b[2K" + text[: self._out.width - 1])
+        self._out.stderr.flush()
+
+    def __exit__(self, *_: object) -> None:
+        if self._out.interactive and self._total:
+            self._out.stderr.write("\r\x1b[2K")
+            self._out.stderr.flush()
+
+
+def pairs(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> list[str]:
+    """`Label:  text` lines, aligned; lines of a longer text stand under its first."""
+    items = [(label + ":", clean(text)) for label, text in rows]
+    width = max((display_width(label) for label, _ in items), default=0) + 2
+    lines: list[str] = []
+    for label, text in items:
+        first, *rest = text.split("\n") or [""]
+        lines.append((" " * indent + label + " " * (width - display_width(label)) + first).rstrip())
+        lines.extend((" " * (indent + width) + more).rstrip() for more in rest)
+    return lines
+
+
+def data_rows(data: Mapping[str, Any], *, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested result data as (dotted name, text) rows for people."""
+    rows: list[tuple[str, str]] = []
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            rows += data_rows(value, prefix=f"{name}.")
+        elif isinstance(value, list) and value and all(not isinstance(v, (Mapping, list)) for v in value):
+            rows.append((name, ", ".join(_scalar(v) for v in value)))
+        elif isinstance(value, (Mapping, list)):
+            rows.append((name, json.dumps(value, ensure_ascii=False)))
+        else:
+            rows.append((name, _scalar(value)))
+    return rows
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,59 @@
+"""Objects and lists on standard output, in the format that was asked for."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from aspora.cli.output import Output, pairs
+
+Wire = Mapping[str, Any]
+Dump = Callable[..., str]
+
+
+def visible(columns: list[dict[str, Any]], *, wide: bool) -> list[int]:
+    """Indexes of the columns to show."""
+    return [i for i, column in enumerate(columns) if wide or not column.get("wide")]
+
+
+def print_table(out: Output, table: Wire, *, wide: bool, empty: str) -> None:
+    """A server-side table; `empty` is said on standard error when it has no rows."""
+    if not table["rows"]:
+        out.note(empty)
+        return
+    shown = visible(table["columnDefinitions"], wide=wide)
+    headings = [table["columnDefinitions"][i]["name"] for i in shown]
+    out.table(headings, ([str(row["cells"][i]) for i in shown] for row in table["rows"]))
+
+
+def qualified_name(singular: str, obj: Wire) -> str:
+    """`skill/wealth/create-goal`."""
+    metadata = obj["metadata"]
+    parts = (singular, metadata.get("domain"), metadata["name"])
+    return "/".join(p for p in parts if p)
+
+
+def print_objects(out: Output, objects: Iterable[Wire], *, output: str, singular: str, dump_yaml: Dump) -> None:
+    """Objects as JSON, YAML documents or names; one object alone is printed bare."""
+    items = list(objects)
+    if output == "name":
+        for obj in items:
+            out.line(qualified_name(singular, obj))
+    elif output == "json":
+        out.json(items[0] if len(items) == 1 else items)
+    else:
+        out.stdout.write("---\n".join(as_yaml(obj, dump_yaml) for obj in items))
+
+
+def as_yaml(obj: Any, dump_yaml: Dump) -> str:
+    """One YAML document, keys in their order, text not folded."""
+    return dump_yaml(json.loads(json.dumps(obj)), sort_keys=False, allow_unicode=True, width=120)
+
+
+def print_description(out: Output, sections: Iterable[Wire]) -> None:
+    """Titled sections of aligned rows."""
+    for i, section in enumerate(sections):
+        if i:
+            out.line()
+        out.line(out.style(section["title"], "bold"))
+        for text in pairs([(str(label), str(value)) for label, value in section["rows"]], indent=2):
+            out.line(text)

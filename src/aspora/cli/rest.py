@@ -1,0 +1,192 @@
+"""The command line's connection to the gateway: synchronous, standard library, raw JSON in and out."""
+
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from aspora.meta.errors import StatusError, Unavailable, from_status
+from aspora.meta.names import did_you_mean
+
+TABLE = "application/json;as=Table"
+DESCRIPTION = "application/json;as=Description"
+ENDPOINT_FILE = "endpoint.json"
+KEY_FILE = "admin.key"
+
+
+def connect(*, url: str, api_key: str, data_dir: Path) -> "Rest":
+    """Find the gateway: the URL that was given, else the endpoint file of the data directory.
+
+    Raises:
+        Unavailable: There is neither; says what would do.
+    """
+    if url:
+        return Rest(url, api_key or _read_key(data_dir, needed=False))
+    endpoint = data_dir / ENDPOINT_FILE
+    try:
+        found = json.loads(endpoint.read_text())["url"]
+    except FileNotFoundError:
+        raise Unavailable(
+            f"no Aspora is running with data directory {str(data_dir)!r}; start one: aspora up --detach"
+        ) from None
+    except PermissionError:
+        raise Unavailable(
+            f"{str(endpoint)!r} belongs to another user; set ASPORA_URL and ASPORA_API_KEY, or choose --data-dir"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise Unavailable(f"{str(endpoint)!r} is damaged; restart Aspora: aspora down; aspora up --detach") from None
+    return Rest(found, api_key or _read_key(data_dir, needed=True))
+
+
+def _read_key(data_dir: Path, *, needed: bool) -> str:
+    path = data_dir / KEY_FILE
+    try:
+        return path.read_text().strip()
+    except OSError as e:
+        if not needed:
+            return ""
+        raise Unavailable(f"the admin key {str(path)!r} can't be read ({e.strerror}); set ASPORA_API_KEY") from None
+
+
+class Rest:
+    """Requests to one gateway. Every method raises `StatusError` as the server sent it."""
+
+    def __init__(self, url: str, api_key: str, *, timeout_seconds: float = 75) -> None:
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{url!r} is not a gateway's address; write it like http://127.0.0.1:7700")
+        self.url = f"{parts.scheme}://{parts.netloc}"
+        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
+        self._key, self._timeout = api_key, timeout_seconds
+        self._idle: http.client.HTTPConnection | None = None
+        self._resources: list[dict[str, Any]] | None = None
+        self.warnings: list[str] = []
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._idle is not None:
+            connection, self._idle = self._idle, None
+            return connection
+        if self._secure:
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=self._timeout, context=ssl.create_default_context()
+            )
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        raw: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Send one request and return the connection and the answer with its body unread."""
+        given = {k: str(v) for k, v in (query or {}).items() if v is not None and v != ""}
+        target = quote(path, safe="/:,") + ("?" + urlencode(given) if given else "")
+        sent = {"Accept": "application/json", "Authorization": f"Bearer {self._key}", **(headers or {})}
+        content = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        if content is not None:
+            sent.setdefault("Content-Type", "application/octet-stream" if raw is not None else "application/json")
+        reused = self._idle is not None
+        connection = self._connection()
+        try:
+            connection.request(method, target, body=content, headers=sent)
+            response = connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as e:
+            connection.close()
+            if reused and method == "GET":
+                return self.send(method, path, query=query, body=body, raw=raw, headers=headers)
+            raise Unavailable(f"{self.url} hung up ({e}); check it: aspora status") from None
+        except TimeoutError:
+            connection.close()
+            raise Unavailable(
+                f"{self.url} did not answer within {self._timeout:g} s; check it: aspora status"
+            ) from None
+        except ssl.SSLError as e:
+            raise Unavailable(f"{self.url} has no certificate to trust: {e.reason}") from None
+        except (ConnectionRefusedError, socket.gaierror, OSError) as e:
+            raise Unavailable(
+                f"no gateway answers at {self.url} ({e.strerror or e}); start one: aspora up --detach"
+            ) from None
+        if response.status >= 400:
+            raise self._as_error(response)
+        self.warnings += [_warning_text(w) for w in response.headers.get_all("Warning") or []]
+        return connection, response
+
+    def _as_error(self, response: http.client.HTTPResponse) -> StatusError:
+        text = response.read(4_194_304)
+        try:
+            return from_status(json.loads(text))
+        except (ValueError, AttributeError):
+            return Unavailable(
+                f"{self.url} answered {response.status} {response.reason}, not as an Aspora gateway would"
+            )
+
+    def call(self, method: str, path: str, **kwargs: Any) -> Any:
+        """Send a request and return the decoded JSON answer (None when empty)."""
+        text = self.call_raw(method, path, **kwargs)
+        return json.loads(text) if text else None
+
+    def call_raw(self, method: str, path: str, **kwargs: Any) -> bytes:
+        """Send a request and return the answer's bytes."""
+        connection, response = self.send(method, path, **kwargs)
+        content = response.read()
+        if response.will_close:
+            connection.close()
+        else:
+            self._idle = connection
+        return content
+
+    def stream(self, path: str, *, query: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """The lines of an NDJSON stream as they come, until the server ends it."""
+        connection, response = self.send("GET", path, query=query)
+        try:
+            if connection.sock is not None:
+                connection.sock.settimeout(None)
+            while line := response.readline():
+                if line.strip():
+                    yield json.loads(line)
+        except (http.client.HTTPException, ConnectionError) as e:
+            raise Unavailable(f"the stream from {self.url} broke ({e}); check it: aspora status") from None
+        finally:
+            connection.close()
+
+    def resources(self) -> list[dict[str, Any]]:
+        """The kinds the server knows, records included."""
+        resources = self._resources
+        if resources is None:
+            resources = self._resources = list(self.call("GET", "/api/v1")["resources"])
+        return resources
+
+    def resource(self, word: str) -> dict[str, Any]:
+        """The kind a person means by a plural, singular, short name or kind.
+
+        Raises:
+            ValueError: Nothing is called that; names the nearest.
+        """
+        folded = word.lower()
+        words: dict[str, dict[str, Any]] = {}
+        for resource in self.resources():
+            for name in (resource["name"], resource["singularName"], resource["kind"].lower(), *resource["shortNames"]):
+                words[name] = resource
+        if folded not in words:
+            raise ValueError(f"unknown kind {word!r}{did_you_mean(folded, words)}")
+        return words[folded]
+
+
+def _warning_text(header: str) -> str:
+    """The text of an RFC 7234 warning, `299 - "text"`."""
+    start, end = header.find('"'), header.rfind('"')
+    return header[start + 1 : end].replace('\\"', '"').replace("\\\\", "\\") if 0 <= start < end else header
+
+
+def object_path(resource: Mapping[str, Any], name: str = "", *, domain: str = "") -> str:
+    """The path of a kind's list or of one of its objects; `domain` empty for the cluster or all domains."""
+    path = f"/api/v1/domains/{domain}/{resource['name']}" if domain else f"/api/v1/{resource['name']}"
+    return f"{path}/{name}" if name else path

@@ -1,0 +1,62 @@
+"""How people name things on the command line: kinds, `domain/name`, domains, output formats."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DEFAULT_DOMAIN = "default"
+FORMATS = ("table", "wide", "json", "yaml", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One thing by kind, domain ("" for the cluster) and name ("" for all)."""
+
+    resource: Mapping[str, Any]
+    domain: str
+    name: str
+
+
+def add_output_option(parser: argparse.ArgumentParser) -> None:
+    """`-o table|wide|json|yaml|name`."""
+    parser.add_argument("-o", "--output", choices=FORMATS, default="table", help="how to print (default: table)")
+
+
+def add_domain_option(parser: argparse.ArgumentParser) -> None:
+    """`-d DOMAIN`."""
+    parser.add_argument(
+        "-d", "--domain", default="", help="the domain (default: ASPORA_DOMAIN, or the one in the name)"
+    )
+
+
+def add_domain_choice(parser: argparse.ArgumentParser) -> None:
+    """`-d DOMAIN` and `-A`; with neither, a list covers every domain that the caller may see."""
+    add_domain_option(parser)
+    parser.add_argument("-A", "--all-domains", action="store_true", help="every domain (lists do so by default)")
+
+
+def split_name(name: str, *, domain: str) -> tuple[str, str]:
+    """`wealth/create-goal` as (domain, name); a domain said twice must agree.
+
+    Raises:
+        ValueError: Two different domains were given.
+    """
+    first, slash, rest = name.partition("/")
+    if not slash:
+        return domain, name
+    if domain and domain != first:
+        raise ValueError(f"{name!r} names domain {first!r} but -d says {domain!r}; leave one out")
+    return first, rest
+
+
+def parse_target(resource: Mapping[str, Any], name: str, *, domain: str, default_domain: str) -> Target:
+    """One object: its domain from the name, `-d`, the settings, or `default`."""
+    where, plain = split_name(name, domain=domain) if name else (domain, "")
+    if resource["scope"] == "Cluster":
+        if where:
+            raise ValueError(f"{resource['name']} belong to the whole cluster; leave the domain out")
+        return Target(resource, "", plain)
+    if plain and not where and resource["scope"] == "Domain":
+        where = default_domain or DEFAULT_DOMAIN
+    return Target(resource, where, plain)

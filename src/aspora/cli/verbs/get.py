@@ -1,0 +1,128 @@
+"""`aspora get`: objects and records."""
+
+import argparse
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aspora.cli import exit_codes
+from aspora.cli.app import Cli
+from aspora.cli.printing import print_objects, print_table
+from aspora.cli.rest import TABLE, Rest, object_path
+from aspora.cli.targets import Target, add_domain_choice, add_output_option, parse_target
+
+EXAMPLES = """examples:
+  aspora get skills
+  aspora get skill wealth/create-goal -o yaml
+  aspora get revisions -d wealth -l aspora.dev/skill=create-goal
+  aspora get executions --skill wealth/fx-timing --since 1h --state Failed
+  aspora get skills -o name | xargs -n1 aspora describe
+"""
+
+_AGO = re.compile(r"(\d+)([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Words and options."""
+    parser.add_argument("kind", help="skills, revisions, executions …; `aspora api-resources` lists them, or kind/name")
+    parser.add_argument("names", nargs="*", help="names, as name or domain/name; none for all")
+    add_domain_choice(parser)
+    add_output_option(parser)
+    parser.add_argument("-l", "--selector", default="", help="labels, as key=value,key!=value,'key in (a,b)'")
+    parser.add_argument("--field-selector", default="", help="fields, as spec.role=field")
+    parser.add_argument("--limit", type=int, help="at most so many")
+    records = parser.add_argument_group("executions only")
+    records.add_argument("--skill", help="only this skill's, as name or domain/name")
+    records.add_argument("--since", help="only those of the last while, as 30m, 2h or 1d, or after an RFC 3339 time")
+    records.add_argument("--state", help="Pending, Running, Succeeded, Failed or Cancelled")
+
+
+def since_time(text: str) -> str:
+    """`2h` or an RFC 3339 time as an RFC 3339 time.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if match := _AGO.fullmatch(text):
+        ago = timedelta(**{_UNITS[match[2]]: int(match[1])})
+        return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"--since {text!r} is not a time; write 30m, 2h, 1d or 2026-02-18T12:00:00Z") from None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def list_query(args: argparse.Namespace, target: Target) -> tuple[str, dict[str, Any]]:
+    """Path and query of a list, with the options that only executions have."""
+    domain, query = target.domain, {"labelSelector": args.selector, "fieldSelector": args.field_selector}
+    if args.limit is not None:
+        query["limit"] = args.limit
+    special = {"skill": args.skill, "since": args.since, "state": args.state}
+    if target.resource["kind"] == "Execution":
+        if args.skill:
+            where, slash, name = args.skill.partition("/")
+            domain, special["skill"] = (where, name) if slash else (domain, args.skill)
+        special["since"] = since_time(args.since) if args.since else None
+        query = {"limit": args.limit} | {k: v for k, v in special.items() if v}
+    elif any(special.values()):
+        raise ValueError("--skill, --since and --state are for executions: aspora get executions …")
+    return object_path(target.resource, domain=domain), query
+
+
+def pages(rest: Rest, path: str, query: dict[str, Any], *, table: bool) -> dict[str, Any]:
+    """All pages of a list as one answer, unless a limit was asked for."""
+    headers = {"Accept": TABLE} if table else {}
+    rows = "rows" if table else "items"
+    answer: dict[str, Any] = rest.call("GET", path, query=query, headers=headers)
+    token = answer["metadata"].get("continue")
+    while token and not query.get("limit"):
+        more = rest.call("GET", path, query={**query, "continue": token}, headers=headers)
+        answer[rows] += more[rows]
+        token = more["metadata"].get("continue")
+    return answer
+
+
+def run(args: argparse.Namespace, cli: Cli) -> int:
+    """Print what was asked for."""
+    rest = cli.rest()
+    word, slash, name = args.kind.partition("/")
+    names = [name, *args.names] if slash else args.names
+    resource = rest.resource(word)
+    domain = "" if args.all_domains else args.domain or ("" if names else cli.settings.domain)
+    targets = [parse_target(resource, n, domain=domain, default_domain=cli.settings.domain) for n in names or [""]]
+    if args.output in {"table", "wide"}:
+        _print_tables(args, cli, rest, targets)
+    else:
+        _print_objects(args, cli, rest, targets)
+    return exit_codes.OK
+
+
+def _print_tables(args: argparse.Namespace, cli: Cli, rest: Rest, targets: list[Target]) -> None:
+    tables: list[dict[str, Any]] = []
+    for target in targets:
+        if target.name:
+            path = object_path(target.resource, target.name, domain=target.domain)
+            tables.append(rest.call("GET", path, headers={"Accept": TABLE}))
+        else:
+            path, query = list_query(args, target)
+            tables.append(pages(rest, path, query, table=True))
+    table = tables[0]
+    for more in tables[1:]:
+        table["rows"] += more["rows"]
+    where = f" in domain {targets[0].domain!r}" if targets[0].domain else ""
+    print_table(cli.out, table, wide=args.output == "wide", empty=f"no {targets[0].resource['name']}{where}")
+
+
+def _print_objects(args: argparse.Namespace, cli: Cli, rest: Rest, targets: list[Target]) -> None:
+    dump = cli.load("yaml:safe_dump") if args.output == "yaml" else str
+    for target in targets:
+        if target.name:
+            found = [rest.call("GET", object_path(target.resource, target.name, domain=target.domain))]
+        else:
+            path, query = list_query(args, target)
+            listing = pages(rest, path, query, table=False)
+            found = [listing] if args.output in {"json", "yaml"} else listing["items"]
+        singular = target.resource["singularName"]
+        print_objects(cli.out, found, output=args.output, singular=singular, dump_yaml=dump)

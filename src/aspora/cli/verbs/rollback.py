@@ -1,0 +1,74 @@
+"""`aspora rollback`: a change of shares, never a rebuild."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aspora.cli import exit_codes
+from aspora.cli.app import Cli
+from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, split_name
+
+EXAMPLES = """examples:
+  aspora rollback wealth/create-goal                  to the revision before
+  aspora rollback wealth/create-goal --to 1.2.0       to a version
+  aspora rollback wealth/create-goal --to create-goal-7f3a09c1de --dry-run
+"""
+
+FULL_SHARE_BP = 10_000
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Words and options."""
+    parser.add_argument("skill", help="name or domain/name")
+    add_domain_option(parser)
+    parser.add_argument("--to", default="", help="revision or version (default: the one made before the present one)")
+    parser.add_argument("--env", default="production", choices=("production", "staging"), help="the environment")
+    parser.add_argument("--dry-run", action="store_true", help="check everything, change nothing")
+
+
+def choose(revisions: Sequence[Mapping[str, Any]], *, current: str, wanted: str) -> str:
+    """The name of the revision to go back to.
+
+    Raises:
+        ValueError: There is none, or several have that version; says what there is.
+    """
+    ordered = sorted(
+        revisions, key=lambda r: (r["metadata"]["creationTimestamp"], int(r["metadata"]["resourceVersion"]))
+    )
+    names = [r["metadata"]["name"] for r in ordered]
+    if wanted:
+        found = [r["metadata"]["name"] for r in ordered if wanted in (r["metadata"]["name"], r["spec"]["version"])]
+        if not found:
+            known = ", ".join(f"{r['metadata']['name']} ({r['spec']['version']})" for r in ordered)
+            raise ValueError(f"no revision or version {wanted!r}; there are: {known}")
+        return found[-1]
+    if current not in names:
+        raise ValueError(f"production points at {current!r}, which is gone; say where to go with --to")
+    index = names.index(current)
+    if index == 0:
+        raise ValueError(f"{current!r} is the oldest revision; there is nothing before it. Name another with --to")
+    return names[index - 1]
+
+
+def run(args: argparse.Namespace, cli: Cli) -> int:
+    """Point the route at the earlier revision."""
+    domain, skill = split_name(args.skill, domain=args.domain or "")
+    domain = domain or cli.settings.domain or DEFAULT_DOMAIN
+    rest, base = cli.rest(), f"/api/v1/domains/{domain}"
+    route = rest.call("GET", f"{base}/routes/{skill}.{args.env}")
+    listing = rest.call("GET", f"{base}/revisions", query={"labelSelector": f"aspora.dev/skill={skill}", "limit": 1000})
+    traffic = route["spec"].get("traffic", [])
+    current = max(traffic, key=lambda t: t["shareBp"])["revision"] if traffic else ""
+    target = choose(listing["items"], current=current, wanted=args.to)
+    if len(traffic) == 1 and current == target:
+        cli.out.line(f"{domain}/{skill} {args.env} already points at {target}; nothing to do")
+        return exit_codes.OK
+    route["spec"]["traffic"] = [{"revision": target, "shareBp": FULL_SHARE_BP}]
+    query = {"dryRun": "All" if args.dry_run else None}
+    rest.call("PUT", f"{base}/routes/{skill}.{args.env}", body=route, query=query)
+    done = "would point" if args.dry_run else "now points"
+    cli.out.line(f"{domain}/{skill} {args.env} {done} at {target} (was {current or 'nothing'})")
+    cli.out.note(
+        f"It stays there until the skill changes. See it: aspora describe route {skill}.{args.env} -d {domain}"
+    )
+    return exit_codes.OK
