@@ -1,0 +1,132 @@
+"""Provider: an OpenAI-compatible endpoint that serves models."""
+
+import re
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from aspora.apis.kind import Column, Kind, Scope, Section, Wire
+from aspora.meta.errors import FieldError
+from aspora.meta.objects import ApiModel, Object, ObjectStatus
+
+_ENV_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
+
+
+class ProviderSpec(ApiModel):
+    """Where an endpoint is, how to authenticate, and how patient to be."""
+
+    base_url: str | None = None
+    """URL before `/chat/completions`, e.g. `https://openrouter.ai/api/v1`; either this or baseUrlFromEnv."""
+    base_url_from_env: str | None = None
+    """Environment variable of the executor that holds the URL; while it is unset the provider is not configured."""
+    api_key_from_env: str | None = None
+    """Environment variable of the executor that holds the key; its name ends in `_API_KEY`."""
+    api_key_required: bool = True
+    """Whether the provider counts as not configured without a key."""
+    serves_every_model: bool = False
+    """Whether this provider, once configured, takes over every model, whatever provider the Model names."""
+    model_name_from_env: str | None = None
+    """Environment variable that, when set, replaces every model's upstream id."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Headers sent with each request; never credentials."""
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """The name under which the endpoint takes the cap on output tokens."""
+    timeout_seconds: int = Field(default=60, ge=1, le=3600)
+    """The longest one request may take."""
+    connect_timeout_seconds: int = Field(default=10, ge=1, le=120)
+    """The longest a connection may take to open."""
+    max_retries: int = Field(default=2, ge=0, le=10)
+    """How often a request is sent again after 429, 5xx or a broken connection, before the fallback is tried."""
+
+
+def _check_url(url: str) -> list[FieldError]:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in {"http", "https"} or not host:
+        return [FieldError("spec.baseUrl", f"{url[:200]!r} is not a URL; write it like https://openrouter.ai/api/v1")]
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return [
+            FieldError("spec.baseUrl", "must hold no user, password, query or fragment; name a key by apiKeyFromEnv")
+        ]
+    return []
+
+
+def _check_env_names(spec: ProviderSpec) -> list[FieldError]:
+    names = {
+        "spec.baseUrlFromEnv": spec.base_url_from_env,
+        "spec.apiKeyFromEnv": spec.api_key_from_env,
+        "spec.modelNameFromEnv": spec.model_name_from_env,
+    }
+    errors = [
+        FieldError(field, f"{name[:80]!r} is not the name of an environment variable: use A-Z, 0-9 and '_'")
+        for field, name in names.items()
+        if name is not None and not _ENV_NAME.fullmatch(name)
+    ]
+    if spec.api_key_from_env is not None and not spec.api_key_from_env.endswith("_API_KEY"):
+        errors.append(
+            FieldError(
+                "spec.apiKeyFromEnv",
+                f"{spec.api_key_from_env[:80]!r} does not end in '_API_KEY'; no other variable may be sent out",
+            )
+        )
+    return errors
+
+
+def _check_headers(headers: dict[str, str]) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for name, value in headers.items():
+        field = f"spec.headers.{name[:40]}"
+        if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
+            errors.append(FieldError(field, "is not a header: a token as name, printable characters as value"))
+        elif name.lower() in _CREDENTIAL_HEADERS:
+            errors.append(
+                FieldError(field, "would put a credential into an object; name its variable by apiKeyFromEnv")
+            )
+    return errors
+
+
+def validate(provider: Object[ProviderSpec, ObjectStatus]) -> list[FieldError]:
+    """One place for the URL, names that are names, headers without credentials."""
+    spec = provider.spec
+    errors = _check_env_names(spec) + _check_headers(spec.headers)
+    if (spec.base_url is None) == (spec.base_url_from_env is None):
+        errors.append(FieldError("spec.baseUrl", "set exactly one of baseUrl and baseUrlFromEnv", "Required"))
+    if spec.base_url is not None:
+        errors += _check_url(spec.base_url)
+    if spec.serves_every_model and spec.base_url_from_env is None:
+        errors.append(FieldError("spec.servesEveryModel", "needs baseUrlFromEnv: the variable switches it on and off"))
+    return errors
+
+
+def describe(obj: Wire) -> list[Section]:
+    """Where requests go and what they need."""
+    spec = obj["spec"]
+    key = f"from {spec['apiKeyFromEnv']}" if "apiKeyFromEnv" in spec else "none"
+    rows = (
+        ("URL", _url(obj)),
+        ("Key", key + ("" if spec.get("apiKeyRequired", True) else " (optional)")),
+        ("Timeout", f"{spec.get('timeoutSeconds', 60)} s, {spec.get('maxRetries', 2)} retries"),
+    )
+    return [Section("Endpoint", rows)]
+
+
+def _url(obj: Wire) -> str:
+    spec = obj["spec"]
+    return str(spec.get("baseUrl") or f"${spec.get('baseUrlFromEnv', '')}")
+
+
+KIND = Kind(
+    kind="Provider",
+    plural="providers",
+    scope=Scope.CLUSTER,
+    spec=ProviderSpec,
+    validate=validate,
+    columns=(Column("URL", _url), Column("KEY", "spec.apiKeyFromEnv"), Column("RETRIES", "spec.maxRetries", wide=True)),
+    describe=describe,
+)

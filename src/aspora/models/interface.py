@@ -1,0 +1,185 @@
+"""The ports of model calls: `ModelClient` answers one request, `Purse` says whether its cost may be incurred."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+Message = Mapping[str, Any]
+"""One message of a chat in OpenAI's form: `role`, `content`, and where they apply `tool_calls`, `tool_call_id`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """One request for an answer.
+
+    Attributes:
+        models: Aliases in the order to try: the primary, then its fallbacks; never empty.
+        messages: The whole conversation.
+        tools: Function tools in OpenAI's form.
+        max_output_tokens: Cap on the answer's tokens, reasoning included.
+        temperature_milli: Thousandths; None leaves it to the upstream.
+        deadline: The clock's monotonic instant after which no attempt starts and none goes on; None: no deadline.
+    """
+
+    models: tuple[str, ...]
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    max_output_tokens: int = 4096
+    temperature_milli: int | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call the model asks for; `arguments` is the text it wrote, JSON if it wrote well."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUsage:
+    """Tokens as the upstream counted them; cached and written ones are part of the input, reasoning of the output."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class CostSource(Enum):
+    """Where a cost comes from."""
+
+    UPSTREAM = "upstream"
+    """The upstream said it (`usage.cost`)."""
+    PRICES = "prices"
+    """The Model's prices times the upstream's token counts."""
+    BOUND = "bound"
+    """No usage came: counted bytes, an upper bound."""
+    IN_DOUBT = "in_doubt"
+    """The call may have been charged and nobody can tell: the whole hold."""
+    NOTHING = "nothing"
+    """The call was not charged: it never went out or was refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCost:
+    """What a call cost.
+
+    Attributes:
+        micro_usd: The booked cost; None when the model has no price and the upstream named none.
+        source: Where it comes from.
+        upstream_micro_usd: What the upstream said, when it was a usable number.
+        priced_micro_usd: What the Model's prices give.
+        flags: CamelCase findings: `CostMissing`, `CostInvalid`, `UsageMissing`, `Unpriced`, `Overrun`.
+    """
+
+    micro_usd: int | None
+    source: CostSource
+    upstream_micro_usd: int | None = None
+    priced_micro_usd: int | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAttempt:
+    """One HTTP request to an upstream, as the trace shows it; never holds a prompt or an answer.
+
+    Attributes:
+        alias: The alias it served.
+        provider: Name of the Provider.
+        upstream: The upstream's id of the model.
+        attempt: From 1, counted for each alias.
+        outcome: `ok`, or what went wrong in snake_case: `rate_limited`, `server_error`, `unreachable` …
+        message: What went wrong, for people; empty when all went well.
+        duration_ms: From sending to the last byte.
+        usage: Tokens; None when unknown.
+        cost: What it cost.
+    """
+
+    alias: str
+    provider: str
+    upstream: str
+    attempt: int
+    outcome: str
+    message: str
+    duration_ms: int
+    usage: TokenUsage | None
+    cost: ModelCost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReply:
+    """An answer.
+
+    Attributes:
+        text: The answer's text; empty when there are only tool calls.
+        tool_calls: Calls the model asks for, in its order.
+        finish_reason: The upstream's word: `stop`, `length`, `tool_calls`, `content_filter`.
+        alias: The alias that answered: the primary or a fallback.
+        upstream_model: The model the upstream says it was.
+        usage: Tokens; None when the upstream sent none.
+        cost: What the answering attempt cost.
+    """
+
+    text: str
+    tool_calls: tuple[ToolCall, ...]
+    finish_reason: str
+    alias: str
+    upstream_model: str
+    usage: TokenUsage | None
+    cost: ModelCost = field(repr=False)
+
+
+class Purse(Protocol):
+    """Money that calls may spend; the one place that says no."""
+
+    @property
+    def capped(self) -> bool:
+        """Whether there is a cap: calls whose cost can't be bounded are then refused."""
+        ...
+
+    async def reserve(self, hold_micro_usd: int, *, alias: str) -> None:
+        """Set an upper bound of a call's cost aside before the call goes out.
+
+        Raises:
+            BudgetExceeded: The hold does not fit; says what was spent, the cap, and what the call could cost.
+        """
+        ...
+
+    def settle(self, hold_micro_usd: int, *, cost_micro_usd: int) -> None:
+        """Give a hold back and book what the call cost: 0 when it never went out, the hold itself when in doubt."""
+        ...
+
+
+class ModelClient(Protocol):
+    """Answers requests: picks endpoints, retries, falls back, counts money."""
+
+    async def generate(
+        self,
+        request: ModelRequest,
+        *,
+        purse: Purse,
+        observe: Callable[[ModelAttempt], None],
+        on_text: Callable[[str], None] | None = None,
+    ) -> ModelReply:
+        """Get one answer.
+
+        Args:
+            request: What to ask of which aliases.
+            purse: Asked before each attempt, told after each.
+            observe: Called once for each attempt that went out, when it has ended, cancelled ones too.
+            on_text: Takes the answer's text piece by piece as it arrives; None asks for the answer in one piece.
+                After the first piece nothing is tried again.
+
+        Raises:
+            ModelNotConfigured: No endpoint is configured for any of the aliases, or an alias is unknown.
+            ModelRejected: The upstream refused the request itself; neither a retry nor a fallback would help.
+            ModelUnavailable: Every attempt failed; the message lists them.
+            ModelTimedOut: The deadline passed.
+            BudgetExceeded: The purse refused; nothing went out after that.
+        """
+        ...
