@@ -1,0 +1,164 @@
+"""The data folder: where it is, who may use it, and the lock that keeps it to one Aspora at a time.
+
+Standard library only, so that the CLI can find the folder without loading a database driver. No function here changes
+the mode or owner of a folder that was there before.
+"""
+
+import errno
+import fcntl
+import os
+import pwd
+import stat
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aspora.db.os_user import ROOT_UID, OsUser
+from aspora.meta.errors import Conflict, Forbidden, StatusError, Unavailable
+
+SYSTEM_DATA_DIR = Path("/var/lib/aspora")
+_LOCK_NAME = "aspora.lock"
+_WAY_OUT = "choose another folder with --data-dir or ASPORA_DATA_DIR"
+
+
+def default_data_dir(environ: Mapping[str, str], *, uid: int) -> Path:
+    """`/var/lib/aspora` for root; else `$XDG_DATA_HOME/aspora` or `~/.local/share/aspora`.
+
+    Source: XDG Base Directory Specification 0.8; a relative `XDG_DATA_HOME` is ignored, as it asks.
+    """
+    if uid == ROOT_UID:
+        return SYSTEM_DATA_DIR
+    chosen = Path(environ.get("XDG_DATA_HOME", ""))
+    if chosen.is_absolute():
+        return chosen / "aspora"
+    return Path(environ.get("HOME") or pwd.getpwuid(uid).pw_dir) / ".local" / "share" / "aspora"
+
+
+def prepare_data_dir(path: Path, *, uid: int) -> Path:
+    """Make the folder when it is missing and check that it is ours; returns it resolved.
+
+    As root a new folder gets mode 0711, so that the database's own user can pass through; else 0700.
+
+    Raises:
+        Forbidden: Another user owns it, or it can't be made for want of permission.
+        Unavailable: It can't be made for another reason: a file in its place, a read-only or full disk.
+    """
+    with explained(path):
+        folder = path.expanduser().resolve()
+        _make(folder, uid=uid)
+        owner = folder.stat().st_uid
+    if owner != uid:
+        raise Forbidden(
+            f"data folder {str(folder)!r} belongs to user {user_name(owner)!r} and Aspora runs as {user_name(uid)!r};"
+            f" run it as {user_name(owner)!r}, or {_WAY_OUT}"
+        )
+    return folder
+
+
+def _make(folder: Path, *, uid: int) -> None:
+    missing = [folder, *folder.parents]
+    while missing and missing[-1].exists():
+        missing.pop()
+    for part in reversed(missing):
+        with suppress(FileExistsError):
+            part.mkdir()
+            if uid == ROOT_UID:
+                part.chmod(0o711 if part == folder else 0o755)
+            elif part == folder:
+                part.chmod(0o700)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
+def explain(error: OSError, path: Path) -> StatusError:
+    """An operating-system error about the data folder, with its way out."""
+    place = error.filename or str(path)
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return Forbidden(f"can't use data folder {str(path)!r}: no permission for {place!r}; {_WAY_OUT}")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Unavailable(f"can't use data folder {str(path)!r}: the disk is full; free some space or {_WAY_OUT}")
+    return Unavailable(f"can't use data folder {str(path)!r}: {error.strerror} ({place!r}); {_WAY_OUT}")
+
+
+@contextmanager
+def explained(path: Path) -> Generator[None]:
+    """Turn the operating-system errors of a block that works in the data folder into Aspora's."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def first_closed(path: Path, user: OsUser) -> Path | None:
+    """The first folder on the way to `path` (the last part included) that `user` can't enter or read; None if none."""
+    for part in reversed([path, *path.parents]):
+        status = part.stat()
+        needed = stat.S_IXOTH if part.is_dir() else stat.S_IROTH
+        if status.st_uid == user.uid:
+            needed <<= 6
+        elif status.st_gid == user.gid:
+            needed <<= 3
+        if not status.st_mode & needed:
+            return part
+    return None
+
+
+def user_name(uid: int) -> str:
+    """The account's name, or its number when it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+class DataDirLock:
+    """Holds the data folder for this process; the kernel lets go when the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the folder.
+
+        Raises:
+            Conflict: Another process holds it; the message has its pid.
+            Forbidden: The folder is not writable.
+        """
+        if self._descriptor is not None:
+            return
+        path = self._folder / _LOCK_NAME
+        with explained(self._folder):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise Conflict(
+                f"data folder {str(self._folder)!r} is already in use by pid {holder};"
+                f" stop that Aspora (aspora down), or {_WAY_OUT}"
+            ) from None
+        except OSError as error:
+            os.close(descriptor)
+            raise explain(error, self._folder) from error
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go; harmless when not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
