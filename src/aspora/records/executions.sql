@@ -1,0 +1,208 @@
+-- Executions: one row each, from Pending over Running to an end. Every change is guarded by the state it starts from, and
+-- what a node does also by its epoch and attempt, so that a fenced node's word counts for nothing.
+
+-- name: insert_execution
+with inserted as (
+    insert into executions (
+        id, day, domain, skill, revision, environment, class, input, input_ref, caller, trigger, created_at, deadline,
+        stages
+    ) values (
+        %(id)s, %(day)s, %(domain)s, %(skill)s, %(revision)s, %(environment)s, %(class)s, %(input)s::jsonb,
+        %(input_ref)s, %(caller)s, %(trigger)s::jsonb, %(created_at)s, %(deadline)s, %(stages)s::jsonb
+    )
+    on conflict (id, day) do nothing
+    returning id, day, created_at
+)
+insert into execution_events (execution_id, day, attempt, at, type, data)
+select id, day, 0, created_at, 'Created', %(event)s::jsonb from inserted
+returning execution_id
+
+-- name: claim_inline
+-- Yesterday's partition still counts: nothing inline waits for longer than a day.
+with picked as (
+    select id, day from executions
+    where state = 'Pending' and class = 'inline' and deadline > now()
+        and day >= (now() at time zone 'UTC')::date - 1
+    order by created_at
+    limit %(limit)s
+    for update skip locked
+)
+update executions as e
+set state = 'Running', owner_node = %(node)s, owner_epoch = %(epoch)s, attempt = e.attempt + 1, started_at = now()
+from picked
+where e.id = picked.id and e.day = picked.day
+    and e.day >= (now() at time zone 'UTC')::date - 1
+returning e.*, extract(epoch from clock_timestamp() - e.created_at)::float8 * 1000 as queued_ms
+
+-- name: claim_durable
+-- Taking over from Running is right: the workflow engine has fenced the owner before, or it is gone.
+update executions
+set state = 'Running', owner_node = %(node)s, owner_epoch = %(epoch)s, attempt = attempt + 1,
+    started_at = coalesce(started_at, now())
+where id = %(id)s and day = %(day)s and class = 'durable' and state in ('Pending', 'Running')
+returning *, extract(epoch from clock_timestamp() - created_at)::float8 * 1000 as queued_ms
+
+-- name: finish_execution
+-- The events always hold at least one, so a row comes back if and only if the guard let the update through.
+with done as (
+    update executions
+    set state = %(state)s, reason = %(reason)s, message = %(message)s, result = %(result)s::jsonb,
+        result_ref = %(result_ref)s, driver = %(driver)s, stages = stages || %(stages)s::jsonb,
+        finished_at = %(finished_at)s
+    where id = %(id)s and day = %(day)s and state = 'Running'
+        and owner_node = %(node)s and owner_epoch = %(epoch)s and attempt = %(attempt)s
+    returning id, day, attempt
+)
+insert into execution_events (execution_id, day, attempt, at, type, data)
+select done.id, done.day, done.attempt, e.at, e.type, e.data
+from done, jsonb_to_recordset(%(events)s::jsonb) as e (at timestamptz, type text, data jsonb)
+returning id
+
+-- name: release_execution
+-- A node that stops gives back what it could not finish.
+with released as (
+    update executions
+    set state = 'Pending', owner_node = null, owner_epoch = null
+    where id = %(id)s and day = %(day)s and state = 'Running' and class = 'inline'
+        and owner_node = %(node)s and owner_epoch = %(epoch)s and attempt = %(attempt)s
+    returning id, day, attempt
+)
+insert into execution_events (execution_id, day, attempt, at, type, data)
+select id, day, attempt, now(), 'Requeued',
+    jsonb_build_object('reason', 'NodeStopping', 'node', %(node)s::text, 'message', 'its node was asked to stop')
+from released
+returning id
+
+-- name: reap_lost
+-- Durable executions come back through their workflow, unless it is too late for them or somebody cancelled them.
+with lost as (
+    select e.id, e.day, e.owner_node as node,
+        case when e.cancel_requested_at is not null then 'Cancelled'
+            when e.deadline <= now() then 'Failed'
+            else 'Pending' end as next
+    from executions as e
+    where e.state = 'Running'
+        and not exists (
+            select from nodes as n
+            where n.id = e.owner_node and n.epoch = e.owner_epoch and n.stopped_at is null and n.lease_expires_at > now()
+        )
+        and (e.class = 'inline' or e.deadline <= now() or e.cancel_requested_at is not null)
+    limit %(limit)s
+    for update of e skip locked
+), moved as (
+    update executions as e
+    set state = lost.next,
+        reason = case lost.next when 'Failed' then 'NodeLost' when 'Cancelled' then 'Cancelled' else '' end,
+        message = case lost.next
+            when 'Failed' then format('node %%s stopped answering during attempt %%s and the deadline has passed', lost.node, e.attempt)
+            when 'Cancelled' then 'cancelled; its node was lost meanwhile'
+            else '' end,
+        owner_node = case when lost.next = 'Pending' then null else e.owner_node end,
+        owner_epoch = case when lost.next = 'Pending' then null else e.owner_epoch end,
+        finished_at = case when lost.next = 'Pending' then null else now() end
+    from lost
+    where e.id = lost.id and e.day = lost.day
+    returning e.id, e.day, e.attempt, e.state, e.reason, lost.node
+), told as (
+    insert into execution_events (execution_id, day, attempt, at, type, data)
+    select id, day, attempt, now(),
+        case when state = 'Pending' then 'Requeued' else 'Finished' end,
+        jsonb_build_object('state', state, 'reason', 'NodeLost', 'node', node, 'message',
+            format('node %%s stopped answering during attempt %%s', node, attempt))
+    from moved
+)
+select id, state from moved
+
+-- name: expire_pending
+with late as (
+    select id, day from executions
+    where state = 'Pending' and deadline <= now()
+    limit %(limit)s
+    for update skip locked
+), moved as (
+    update executions as e
+    set state = 'Failed', reason = 'DeadlineExceeded', finished_at = now(),
+        message = 'no executor took it before its deadline; look at the nodes with ''aspora get nodes'''
+    from late
+    where e.id = late.id and e.day = late.day
+    returning e.id, e.day, e.attempt
+), told as (
+    insert into execution_events (execution_id, day, attempt, at, type, data)
+    select id, day, attempt, now(), 'Finished', '{"state": "Failed", "reason": "DeadlineExceeded"}'::jsonb from moved
+)
+select id, 'Failed' as state from moved
+
+-- name: request_cancel
+-- What waits ends here; what runs is ended by its node, which sees the mark.
+with asked as (
+    update executions
+    set cancel_requested_at = coalesce(cancel_requested_at, now()),
+        reason = case when state = 'Pending' then 'Cancelled' else reason end,
+        message = case when state = 'Pending' then 'cancelled before it ran' else message end,
+        finished_at = case when state = 'Pending' then now() else finished_at end,
+        state = case when state = 'Pending' then 'Cancelled' else state end
+    where id = %(id)s and day = %(day)s and domain = %(domain)s and state in ('Pending', 'Running')
+    returning id, day, attempt, state
+), told as (
+    insert into execution_events (execution_id, day, attempt, at, type, data)
+    select id, day, attempt, now(), 'CancelRequested', jsonb_build_object('by', %(caller)s::text) from asked
+    union all
+    select id, day, attempt, now(), 'Finished', '{"state": "Cancelled", "reason": "Cancelled"}'::jsonb from asked
+    where state = 'Cancelled'
+)
+select state from asked
+
+-- name: cancel_requested
+select id from executions
+where state = 'Running' and owner_node = %(node)s and cancel_requested_at is not null
+
+-- name: running_on
+select id, day, attempt from executions
+where state = 'Running' and owner_node = %(node)s and owner_epoch = %(epoch)s
+
+-- name: get_execution
+select * from executions where id = %(id)s and day = %(day)s
+
+-- name: finished_among
+select id from executions
+where id = any(%(ids)s) and day = any(%(days)s) and state in ('Succeeded', 'Failed', 'Cancelled')
+
+-- name: with_prefix
+select * from executions
+where day between %(first_day)s and %(last_day)s
+    and id >= %(prefix)s and id < %(prefix)s || '~'
+    and (%(domains)s::text[] is null or domain = any(%(domains)s))
+order by id
+limit %(limit)s
+
+-- name: list_executions
+select * from executions
+where (%(domains)s::text[] is null or domain = any(%(domains)s))
+    and (%(skill)s::text is null or skill = %(skill)s)
+    and (%(states)s::text[] is null or state = any(%(states)s))
+    and (%(since)s::timestamptz is null
+        or (created_at >= %(since)s and day >= (%(since)s::timestamptz at time zone 'UTC')::date))
+    and (%(before)s::timestamptz is null
+        or ((created_at, id) < (%(before)s, %(before_id)s)
+            and day <= (%(before)s::timestamptz at time zone 'UTC')::date))
+order by created_at desc, id desc
+limit %(limit)s
+
+-- name: record_model_call
+-- The money is spent whoever owns the execution by now, so nothing guards this.
+with called as (
+    insert into model_calls (
+        execution_id, day, attempt, at, alias, upstream, outcome, input_tokens, output_tokens, cost_micro_usd,
+        cost_source, duration_ms
+    ) values (
+        %(id)s, %(day)s, %(attempt)s, %(at)s, %(alias)s, %(upstream)s, %(outcome)s, %(input_tokens)s,
+        %(output_tokens)s, %(cost_micro_usd)s, %(cost_source)s, %(duration_ms)s
+    )
+)
+update executions
+set cost_micro_usd = cost_micro_usd + %(cost_micro_usd)s, input_tokens = input_tokens + %(input_tokens)s,
+    output_tokens = output_tokens + %(output_tokens)s
+where id = %(id)s and day = %(day)s
+
+-- name: list_model_calls
+select * from model_calls where execution_id = %(id)s and day = %(day)s order by id

@@ -1,0 +1,62 @@
+"""Wake-ups between processes: which channels there are, and how NOTIFY is sent.
+
+NOTIFY inside the transaction that changes a row would serialise all commits of the server, flush included: PostgreSQL
+holds one lock from the notification to the end of the commit. So wake-ups go out right after the commit, from a loop
+that folds what comes together into one statement. One lost with its process costs the listener one probe interval.
+"""
+
+import asyncio
+from typing import Final
+
+from aspora.db.pool import Database
+from aspora.db.queries import Queries
+from aspora.kit.supervise import wait_for_event
+from aspora.meta.errors import StatusError
+from aspora.telemetry.logs import get_logger
+
+PENDING: Final = "aspora_pending"
+"""An inline execution waits for an executor."""
+CHANGED: Final = "aspora_executions"
+"""Executions ended, or events were added."""
+CANCELLED: Final = "aspora_cancel"
+"""Somebody wants a running execution ended."""
+
+_queries = Queries.load("aspora.records", "wakeups.sql")
+_log = get_logger(__name__)
+_IDLE_CHECK_SECONDS = 60.0
+
+
+class Wakeups:
+    """Sends wake-ups; `run` must be running."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._due: set[str] = set()
+        self._any_due = asyncio.Event()
+
+    def send(self, channel: str) -> None:
+        """Wake whoever listens there, soon; call it after the commit."""
+        self._due.add(channel)
+        self._any_due.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send what is due until told to stop, and then the rest."""
+        stopping = asyncio.create_task(stop.wait())
+        stopping.add_done_callback(lambda _: self._any_due.set())
+        try:
+            while not stop.is_set():
+                await wait_for_event(self._any_due, _IDLE_CHECK_SECONDS)
+                await self._flush()
+        finally:
+            stopping.cancel()
+
+    async def _flush(self) -> None:
+        self._any_due.clear()
+        due, self._due = self._due, set()
+        if not due:
+            return
+        try:
+            async with self._database.connection() as connection:
+                await _queries.execute(connection, "notify", channels=sorted(due))
+        except StatusError as error:
+            _log.warning("wake-up lost, listeners will probe", reason=error.reason)

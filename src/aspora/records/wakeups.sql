@@ -1,0 +1,2 @@
+-- name: notify
+select pg_notify(channel, '') from unnest(%(channels)s::text[]) as channel
