@@ -10,14 +10,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aspora.cli import exit_codes
 from aspora.cli.builtins import GROUPS, VERBS
 from aspora.cli.output import Output
-from aspora.cli.rest import Rest, connect
 from aspora.kit.registry import load_object
 from aspora.meta.errors import StatusError, Unavailable
+
+if TYPE_CHECKING:
+    from aspora.cli.rest import Rest
 
 EXAMPLES = """examples:
   aspora demo                                        see it work
@@ -33,19 +35,32 @@ EXAMPLES = """examples:
 
 @dataclass(frozen=True, slots=True)
 class Cli:
-    """What a verb works with. `settings` is the platform's frozen settings tree, given by `main`."""
+    """What a verb works with.
+
+    Attributes:
+        out: Where to print.
+        settings: The platform's frozen settings tree.
+        overrides: The settings that options have set.
+        platform: What only `main` can do (start, stop, check), as name → `module:function`.
+    """
 
     out: Output
     settings: Any
     overrides: Mapping[str, Any]
+    platform: Mapping[str, str]
 
-    def rest(self) -> Rest:
+    def rest(self) -> "Rest":
         """A connection to the gateway.
 
         Raises:
             Unavailable: None is running, or it can't be found; says what would do.
         """
+        connect = load_object("aspora.cli.rest:connect")
         return connect(url=self.settings.url, api_key=self.settings.api_key, data_dir=self.settings.data_dir)
+
+    def call_platform(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call one of the platform's functions."""
+        return load_object(self.platform[name])(*args, **kwargs)
 
     def load(self, target: str) -> Any:
         """Import `module:attribute` now: the one way a verb gets at anything heavy."""
@@ -105,17 +120,18 @@ def _split(argv: Sequence[str]) -> tuple[argparse.Namespace, str | None, list[st
     return args, (None if args.help else args.verb), args.rest
 
 
-def main(argv: Sequence[str], *, load_settings: Any, out: Output | None = None) -> int:
+def main(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str], out: Output | None = None) -> int:
     """Run one command line and return its exit code.
 
     Args:
         argv: Words after `aspora`.
-        load_settings: `(environ, overrides) -> Settings`, injected by `main`.
+        load_settings: `(environ, overrides) -> Settings`.
+        platform: Name → `module:function` of what only `main` can do.
         out: Where to print; the process's streams otherwise.
     """
     printer = out or Output()
     try:
-        return _run(argv, load_settings=load_settings, out=printer)
+        return _run(argv, load_settings=load_settings, platform=platform, out=printer)
     except KeyboardInterrupt:
         printer.note("")
         return exit_codes.INTERRUPTED
@@ -132,7 +148,7 @@ def main(argv: Sequence[str], *, load_settings: Any, out: Output | None = None) 
         return exit_codes.FAILED
 
 
-def _run(argv: Sequence[str], *, load_settings: Any, out: Output) -> int:
+def _run(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str], out: Output) -> int:
     args, verb, rest = _split(argv)
     if verb is None:
         out.line(_help_text())
@@ -150,7 +166,7 @@ def _run(argv: Sequence[str], *, load_settings: Any, out: Output) -> int:
     if overrides["data_dir"] is not None:
         overrides["data_dir"] = overrides["data_dir"].expanduser().absolute()
     settings = load_settings(os.environ, overrides)
-    code: int = load_object(VERBS[verb].module).run(parsed, Cli(out, settings, overrides))
+    code: int = load_object(VERBS[verb].module).run(parsed, Cli(out, settings, overrides, platform))
     out.stdout.flush()
     return code
 

@@ -9,22 +9,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from aspora.db.data_dir import SYSTEM_DATA_DIR, default_data_dir
 from aspora.meta.names import did_you_mean
 
 PREFIX = "ASPORA_"
-ROOT_DATA_DIR = Path("/var/lib/aspora")
 
 
 class SettingsError(ValueError):
     """A setting is unknown or can't be read; the message names it and what would do."""
-
-
-def default_data_dir(environ: Mapping[str, str]) -> Path:
-    """Root keeps data in a system folder, everybody else in `$XDG_DATA_HOME/aspora` or `~/.local/share/aspora`."""
-    if os.geteuid() == 0:
-        return ROOT_DATA_DIR
-    base = environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-    return Path(base) / "aspora"
 
 
 def _path(text: str) -> Path:
@@ -71,7 +63,7 @@ class Settings:
     """Everything an operator can choose. Secrets are never printed."""
 
     data_dir: Path = _setting(
-        "Folder of everything Aspora keeps: database, artifacts, logs, keys.", ROOT_DATA_DIR, _path
+        "Folder of everything Aspora keeps: database, artifacts, logs, keys.", SYSTEM_DATA_DIR, _path
     )
     database_url: str = _setting(
         "PostgreSQL (15 or newer) to use instead of the embedded one, as postgresql://…", "", secret=True
@@ -144,7 +136,7 @@ def load_settings(environ: Mapping[str, str], overrides: Mapping[str, Any] | Non
     for name in environ:
         if name.startswith(PREFIX) and name not in known:
             raise SettingsError(f"unknown setting {name!r}{did_you_mean(name, known)}")
-    values: dict[str, Any] = {"data_dir": default_data_dir(environ)}
+    values: dict[str, Any] = {"data_dir": default_data_dir(environ, uid=os.geteuid())}
     for name, setting in known.items():
         text = environ.get(name)
         if text is None or text == "":

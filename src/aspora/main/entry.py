@@ -1,0 +1,23 @@
+"""The `aspora` command: settings and platform functions are put into the command line here, by name, unimported."""
+
+import sys
+
+from aspora.cli.app import main as run_command_line
+from aspora.main.settings import load_settings
+
+PLATFORM = {
+    "up": "aspora.main.up:up",
+    "detach": "aspora.main.control:detach",
+    "down": "aspora.main.control:down",
+    "status": "aspora.main.control:status",
+    "demo": "aspora.main.demo:demo",
+    "doctor": "aspora.main.doctor:examine",
+    "uninstall": "aspora.main.uninstall:uninstall",
+    "explain_settings": "aspora.main.settings:explain_settings",
+    "local_run": "aspora.main.local_run:run_folder",
+}
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run_command_line(sys.argv[1:], load_settings=load_settings, platform=PLATFORM))

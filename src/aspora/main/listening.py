@@ -1,0 +1,70 @@
+"""The gateway's socket: bound before anything slow starts, so that a taken port is told at once."""
+
+import ipaddress
+import socket
+
+from aspora.main.settings import Settings
+from aspora.meta.errors import Conflict, Forbidden, Invalid
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to show plain HTTP to the network unless someone said so.
+
+    Raises:
+        Forbidden: The address is beyond loopback, there is no TLS and no explicit flag.
+        Invalid: Only one of certificate and key is set.
+    """
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise Invalid("TLS needs both ASPORA_TLS_CERT and ASPORA_TLS_KEY; one of them is not set")
+    if settings.tls_cert or settings.allow_plaintext or is_loopback(settings.host):
+        return
+    raise Forbidden(
+        f"listening on {settings.host!r} would show API keys to the network in plain HTTP; set ASPORA_TLS_CERT and "
+        "ASPORA_TLS_KEY, or ASPORA_ALLOW_PLAINTEXT=true behind a proxy that ends TLS, or keep ASPORA_HOST=127.0.0.1"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can only be reached from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def bind(settings: Settings) -> socket.socket:
+    """A bound, inheritable socket on the configured address.
+
+    Raises:
+        Conflict: The port is taken.
+        Invalid: The address is not one of this machine.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as e:
+        raise Invalid(f"ASPORA_HOST {settings.host!r} is not an address: {e.strerror}") from None
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(address)
+        bound.listen(1024)
+    except OSError as e:
+        bound.close()
+        if e.errno == 98:
+            raise Conflict(
+                f"port {settings.port} on {settings.host} is taken by another program; choose one with ASPORA_PORT "
+                "(0 picks a free one), or see whether an Aspora runs already: aspora status"
+            ) from None
+        raise Invalid(f"can't listen on {settings.host}:{settings.port}: {e.strerror}") from None
+    bound.set_inheritable(True)
+    return bound
+
+
+def url_of(bound: socket.socket, settings: Settings) -> str:
+    """The address to reach the gateway at."""
+    host, port = bound.getsockname()[:2]
+    host = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.tls_cert else 'http'}://{shown}:{port}"
