@@ -3,8 +3,8 @@
 -- name: append_events
 insert into execution_events (execution_id, day, attempt, at, type, data)
 select e.execution_id, e.day, e.attempt, e.at, e.type, e.data
-from jsonb_to_recordset(%(events)s::jsonb) as e (
-    execution_id text, day date, attempt integer, at timestamptz, type text, data jsonb
+from json_to_recordset(%(events)s::json) as e (
+    execution_id text, day date, attempt integer, at timestamptz, type text, data json
 )
 
 -- name: list_events

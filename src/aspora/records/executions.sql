@@ -7,14 +7,14 @@ with inserted as (
         id, day, domain, skill, revision, environment, class, input, input_ref, caller, trigger, created_at, deadline,
         stages
     ) values (
-        %(id)s, %(day)s, %(domain)s, %(skill)s, %(revision)s, %(environment)s, %(class)s, %(input)s::jsonb,
+        %(id)s, %(day)s, %(domain)s, %(skill)s, %(revision)s, %(environment)s, %(class)s, %(input)s::json,
         %(input_ref)s, %(caller)s, %(trigger)s::jsonb, %(created_at)s, %(deadline)s, %(stages)s::jsonb
     )
     on conflict (id, day) do nothing
     returning id, day, created_at
 )
 insert into execution_events (execution_id, day, attempt, at, type, data)
-select id, day, 0, created_at, 'Created', %(event)s::jsonb from inserted
+select id, day, 0, created_at, 'Created', %(event)s::json from inserted
 returning execution_id
 
 -- name: claim_inline
@@ -46,7 +46,7 @@ returning *, extract(epoch from clock_timestamp() - created_at)::float8 * 1000 a
 -- The events always hold at least one, so a row comes back if and only if the guard let the update through.
 with done as (
     update executions
-    set state = %(state)s, reason = %(reason)s, message = %(message)s, result = %(result)s::jsonb,
+    set state = %(state)s, reason = %(reason)s, message = %(message)s, result = %(result)s::json,
         result_ref = %(result_ref)s, driver = %(driver)s, stages = stages || %(stages)s::jsonb,
         finished_at = %(finished_at)s
     where id = %(id)s and day = %(day)s and state = 'Running'
@@ -55,7 +55,7 @@ with done as (
 )
 insert into execution_events (execution_id, day, attempt, at, type, data)
 select done.id, done.day, done.attempt, e.at, e.type, e.data
-from done, jsonb_to_recordset(%(events)s::jsonb) as e (at timestamptz, type text, data jsonb)
+from done, json_to_recordset(%(events)s::json) as e (at timestamptz, type text, data json)
 returning id
 
 -- name: release_execution
@@ -69,7 +69,7 @@ with released as (
 )
 insert into execution_events (execution_id, day, attempt, at, type, data)
 select id, day, attempt, now(), 'Requeued',
-    jsonb_build_object('reason', 'NodeStopping', 'node', %(node)s::text, 'message', 'its node was asked to stop')
+    json_build_object('reason', 'NodeStopping', 'node', %(node)s::text, 'message', 'its node was asked to stop')
 from released
 returning id
 
@@ -107,7 +107,7 @@ with lost as (
     insert into execution_events (execution_id, day, attempt, at, type, data)
     select id, day, attempt, now(),
         case when state = 'Pending' then 'Requeued' else 'Finished' end,
-        jsonb_build_object('state', state, 'reason', 'NodeLost', 'node', node, 'message',
+        json_build_object('state', state, 'reason', 'NodeLost', 'node', node, 'message',
             format('node %%s stopped answering during attempt %%s', node, attempt))
     from moved
 )
@@ -128,7 +128,7 @@ with late as (
     returning e.id, e.day, e.attempt
 ), told as (
     insert into execution_events (execution_id, day, attempt, at, type, data)
-    select id, day, attempt, now(), 'Finished', '{"state": "Failed", "reason": "DeadlineExceeded"}'::jsonb from moved
+    select id, day, attempt, now(), 'Finished', '{"state": "Failed", "reason": "DeadlineExceeded"}'::json from moved
 )
 select id, 'Failed' as state from moved
 
@@ -145,9 +145,9 @@ with asked as (
     returning id, day, attempt, state
 ), told as (
     insert into execution_events (execution_id, day, attempt, at, type, data)
-    select id, day, attempt, now(), 'CancelRequested', jsonb_build_object('by', %(caller)s::text) from asked
+    select id, day, attempt, now(), 'CancelRequested', json_build_object('by', %(caller)s::text) from asked
     union all
-    select id, day, attempt, now(), 'Finished', '{"state": "Cancelled", "reason": "Cancelled"}'::jsonb from asked
+    select id, day, attempt, now(), 'Finished', '{"state": "Cancelled", "reason": "Cancelled"}'::json from asked
     where state = 'Cancelled'
 )
 select state from asked

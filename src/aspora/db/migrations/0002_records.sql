@@ -4,6 +4,8 @@
 -- `day` is the UTC day inside the execution's id (EXEC-YYYYMMDDHHMMSS-xxxxxxxx), so whoever knows the id knows the
 -- partition. The rows that hang on an execution carry its day, not their own.
 
+-- What people and programs gave or got is kept as json, which keeps the order of keys; what we merge is jsonb.
+
 create sequence node_epochs;
 
 create table nodes (
@@ -29,7 +31,7 @@ create table executions (
     revision            text             not null,
     environment         text             not null,
     class               text             not null check (class in ('inline', 'durable')),
-    input               jsonb,
+    input               json,
     input_ref           text,
     caller              text             not null,
     trigger             jsonb            not null default '{}',
@@ -39,7 +41,7 @@ create table executions (
                         check (state in ('Pending', 'Running', 'Succeeded', 'Failed', 'Cancelled')),
     reason              text             not null default '',
     message             text             not null default '',
-    result              jsonb,
+    result              json,
     result_ref          text,
     owner_node          text,
     owner_epoch         bigint,
@@ -70,7 +72,7 @@ create table execution_events (
     attempt      integer          not null,
     at           timestamptz      not null,
     type         text             not null,
-    data         jsonb            not null default '{}',
+    data         json             not null default '{}',
     primary key (execution_id, xid, id, day)
 ) partition by range (day);
 create table execution_events_default partition of execution_events default;
