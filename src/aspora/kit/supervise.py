@@ -3,8 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from aspora.kit.backoff import Backoff
+
+T = TypeVar("T")
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]
 """A loop: runs until the event is set, then finishes what it has begun and returns."""
@@ -20,6 +23,24 @@ async def wait_for_event(event: asyncio.Event, timeout_seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def uninterrupted(work: Awaitable[T]) -> T:
+    """Await work to its end even when cancelled meanwhile; the cancellation is raised afterwards.
+
+    For blocking calls in threads, which can't be cancelled and must not overlap with their own clean-up.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        task.exception()
+        raise asyncio.CancelledError
+    return task.result()
 
 
 async def restart_on_failure(name: str, loop: Loop, stop: asyncio.Event, *, backoff: Backoff) -> None:

@@ -65,6 +65,6 @@ def bind(settings: Settings) -> socket.socket:
 def url_of(bound: socket.socket, settings: Settings) -> str:
     """The address to reach the gateway at."""
     host, port = bound.getsockname()[:2]
-    host = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
+    host = "127.0.0.1" if host in {"0.0.0.0", "::"} else host
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if settings.tls_cert else 'http'}://{shown}:{port}"

@@ -1,0 +1,178 @@
+"""Start in the background, stop, and look at the Aspora of a data directory."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aspora.cli import exit_codes
+from aspora.cli.output import Output, pairs
+from aspora.cli.rest import Rest
+from aspora.db.data_dir import prepare_data_dir
+from aspora.main.endpoint import Endpoint, read_endpoint
+from aspora.main.listening import check_exposure
+from aspora.main.settings import Settings
+from aspora.meta.errors import StatusError, Unavailable
+
+LOG_NAME = "aspora.log"
+LOCK_NAME = "aspora.lock"
+MAX_LOG_BYTES = 10_000_000
+START_TIMEOUT_SECONDS = 120
+_POLL_SECONDS = 0.05
+
+
+def lock_is_held(data_dir: Path) -> bool:
+    """Whether some Aspora uses the data directory now; the lock, unlike a process id, never lies."""
+    try:
+        handle = os.open(data_dir / LOCK_NAME, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def running_endpoint(data_dir: Path) -> Endpoint | None:
+    """The endpoint of the Aspora that runs over the data directory, or None."""
+    endpoint = read_endpoint(data_dir)
+    return endpoint if endpoint is not None and lock_is_held(data_dir) else None
+
+
+def _tail(log: Path, *, since_bytes: int, lines: int = 15) -> str:
+    with contextlib.suppress(OSError), log.open("rb") as f:
+        f.seek(since_bytes)
+        return "\n".join(f.read().decode(errors="replace").splitlines()[-lines:])
+    return ""
+
+
+def _open_log(log: Path) -> int:
+    """The log for appending, made 0600; an old one of more than 10 MB is kept once as `.1`."""
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > MAX_LOG_BYTES:
+            os.replace(log, log.with_suffix(".log.1"))
+    return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+
+def detach(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> int:
+    """Start in the background and wait until it is ready."""
+    check_exposure(settings)
+    data_dir = prepare_data_dir(settings.data_dir, uid=os.geteuid())
+    already = running_endpoint(data_dir)
+    if already is not None:
+        out.line(f"Aspora already runs at {already.url} (process {already.pid})")
+        return exit_codes.OK
+    log = data_dir / LOG_NAME
+    handle = _open_log(log)
+    since = os.fstat(handle).st_size
+    command = [sys.executable, "-m", "aspora"]
+    if overrides.get("data_dir") is not None:
+        command += ["--data-dir", str(overrides["data_dir"])]
+    try:
+        process = subprocess.Popen(
+            [*command, "up"], stdin=subprocess.DEVNULL, stdout=handle, stderr=handle, start_new_session=True, cwd="/"
+        )
+    finally:
+        os.close(handle)
+    return _wait_until_ready(process, data_dir, log, since_bytes=since, out=out)
+
+
+def _wait_until_ready(
+    process: "subprocess.Popen[bytes]", data_dir: Path, log: Path, *, since_bytes: int, out: Output
+) -> int:
+    started = time.monotonic()
+    try:
+        while time.monotonic() - started < START_TIMEOUT_SECONDS:
+            endpoint = read_endpoint(data_dir)
+            if endpoint is not None and endpoint.pid == process.pid:
+                out.line(
+                    f"Aspora is ready at {endpoint.url} (process {process.pid}, {time.monotonic() - started:.1f} s)"
+                )
+                out.line(f"  log    {log}")
+                out.line("  next   aspora apply -f skills/   ·   aspora status   ·   aspora down")
+                return exit_codes.OK
+            if process.poll() is not None:
+                out.error(f"Aspora did not start; the end of {log}:")
+                out.note(_tail(log, since_bytes=since_bytes))
+                return exit_codes.FAILED
+            time.sleep(_POLL_SECONDS)
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+        raise
+    process.send_signal(signal.SIGTERM)
+    out.error(f"Aspora was not ready after {START_TIMEOUT_SECONDS} s and is told to stop; see {log}")
+    return exit_codes.FAILED
+
+
+def down(settings: Settings, out: Output) -> int:
+    """Stop the Aspora of the data directory and wait until it is gone."""
+    endpoint = running_endpoint(settings.data_dir)
+    if endpoint is None:
+        out.line(f"no Aspora runs with data directory {settings.data_dir}")
+        return exit_codes.OK
+    try:
+        os.kill(endpoint.pid, signal.SIGTERM)
+    except PermissionError:
+        out.error(f"process {endpoint.pid} belongs to another user; stop it as that user")
+        return exit_codes.FAILED
+    except ProcessLookupError:
+        pass
+    deadline = time.monotonic() + settings.stop_grace_seconds + 30
+    while lock_is_held(settings.data_dir):
+        if time.monotonic() > deadline:
+            out.error(f"process {endpoint.pid} has not ended; see {settings.data_dir / LOG_NAME}")
+            return exit_codes.FAILED
+        time.sleep(_POLL_SECONDS)
+    out.line("Aspora has stopped")
+    return exit_codes.OK
+
+
+def _server_rows(rest: Rest) -> dict[str, Any]:
+    ready = rest.call("GET", "/readyz")
+    nodes = rest.call("GET", "/api/v1/nodes").get("items", [])
+    counts = {
+        plural: len(rest.call("GET", f"/api/v1/{plural}", query={"limit": 1000})["items"])
+        for plural in ("domains", "skills", "revisions")
+    }
+    return {
+        "url": rest.url,
+        "version": rest.call("GET", "/version")["version"],
+        "ready": ready,
+        "nodes": nodes,
+    } | counts
+
+
+def status(settings: Settings, out: Output, *, connect: Callable[[], Rest], as_json: bool) -> int:
+    """Print how the reachable Aspora is; exit 3 when there is none."""
+    try:
+        found = _server_rows(connect())
+    except Unavailable as e:
+        if as_json:
+            out.json({"running": False, "message": e.message})
+            return exit_codes.UNAVAILABLE
+        raise
+    except StatusError as e:
+        raise Unavailable(f"the gateway answers but is not well: {e.message}") from None
+    if as_json:
+        out.json({"running": True, **found})
+        return exit_codes.OK
+    endpoint = running_endpoint(settings.data_dir)
+    rows = [("Aspora", f"{found['version']} at {found['url']}")]
+    if endpoint is not None:
+        rows.append(("Running since", f"{endpoint.started_at} (process {endpoint.pid})"))
+        rows.append(("Data directory", str(settings.data_dir)))
+    rows.append(("Nodes", ", ".join(n["metadata"]["name"] for n in found["nodes"]) or "none: nothing runs executions"))
+    rows += [(plural.capitalize(), str(found[plural])) for plural in ("domains", "skills", "revisions")]
+    for text in pairs(rows):
+        out.line(text)
+    return exit_codes.OK

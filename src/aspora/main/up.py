@@ -1,0 +1,203 @@
+"""`aspora up`: all of Aspora in one process tree on one machine.
+
+This process supervises: it holds the data directory's lock, the embedded PostgreSQL and the listening socket, and keeps
+a gateway (with the controllers) and an executor running. Whatever ends it, its children end too.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aspora.access.keys import mint_key
+from aspora.cli import exit_codes
+from aspora.cli.output import Output
+from aspora.db.data_dir import DataDirLock, prepare_data_dir
+from aspora.db.embedded import EmbeddedPostgres
+from aspora.kit.supervise import uninterrupted, wait_for_event
+from aspora.main.children import Child, ChildFailed, ChildSpec
+from aspora.main.endpoint import KEY_FILE_NAME, Endpoint, remove_endpoint, write_endpoint, write_private
+from aspora.main.listening import bind, check_exposure, url_of
+from aspora.main.settings import Settings
+from aspora.main.version import aspora_version
+from aspora.meta.errors import Unavailable
+from aspora.telemetry.logs import configure_logging
+
+READY_TIMEOUT_SECONDS = 90
+POSTGRES_CHECK_SECONDS = 1.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An Aspora that is up.
+
+    Attributes:
+        url: Where the gateway answers.
+        admin_key_path: The file with the administrator's key.
+        started_in_seconds: From the call to ready.
+    """
+
+    url: str
+    admin_key_path: Path
+    started_in_seconds: float
+
+
+def child_config(settings: Settings, *, dsn: str, **more: Any) -> dict[str, Any]:
+    """What a child reads from standard input."""
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()}
+    return {"settings": {**plain, "database_url": dsn}, **more}
+
+
+def _admin_key(data_dir: Path) -> str:
+    """The administrator's key, made on first use; readable by the owner of the data directory alone."""
+    path = data_dir / KEY_FILE_NAME
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text().strip()
+    key = mint_key().text
+    write_private(path, key + "\n")
+    return key
+
+
+@asynccontextmanager
+async def _database(
+    settings: Settings, data_dir: Path, tell: Tell
+) -> AsyncGenerator[tuple[str, EmbeddedPostgres | None]]:
+    """The database's DSN: the configured one, or an embedded server that lives as long as this context."""
+    if settings.database_url:
+        with DataDirLock(data_dir):
+            yield settings.database_url, None
+        return
+    server = EmbeddedPostgres(data_dir, progress=tell)
+    try:
+        await uninterrupted(asyncio.to_thread(server.start))
+        yield server.dsn, server
+    finally:
+        await uninterrupted(asyncio.to_thread(server.stop))
+
+
+async def _keep_database(server: EmbeddedPostgres, stop: asyncio.Event, tell: Tell) -> None:
+    """Start the embedded server again whenever it died."""
+    while not await wait_for_event(stop, POSTGRES_CHECK_SECONDS):
+        try:
+            if await uninterrupted(asyncio.to_thread(server.ensure_running)):
+                tell("the database had stopped and was started again")
+        except Unavailable as e:
+            tell(f"the database does not start: {e.message}")
+
+
+@asynccontextmanager
+async def _children(
+    settings: Settings, *, dsn: str, bound: socket.socket, admin_key: str
+) -> AsyncGenerator[tuple[Child, Child]]:
+    system_key = mint_key().text
+    url = url_of(bound, settings)
+    gateway = Child(
+        ChildSpec(
+            "gateway",
+            child_config(settings, dsn=dsn, socket_fd=bound.fileno(), admin_key=admin_key, system_key=system_key),
+            pass_fds=(bound.fileno(),),
+        ),
+        stop_grace_seconds=settings.stop_grace_seconds + 2,
+    )
+    executor = Child(
+        ChildSpec("executor", child_config(settings, dsn=dsn, gateway_url=url, system_key=system_key)),
+        stop_grace_seconds=settings.stop_grace_seconds + 5,
+    )
+    gateway.start()
+    executor.start()
+    try:
+        yield gateway, executor
+    finally:
+        await executor.stop()
+        await gateway.stop()
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, tell: Tell, stop: asyncio.Event) -> AsyncGenerator[Running]:
+    """Start everything, hand over when it is ready, and stop everything at the end, in the right order.
+
+    Raises:
+        StatusError: Something can't be used; the message names it and says what would do.
+        ChildFailed: A process ended before it was ready.
+    """
+    started = time.monotonic()
+    check_exposure(settings)
+    data_dir = await asyncio.to_thread(prepare_data_dir, settings.data_dir, uid=os.geteuid())
+    with bind(settings) as bound:
+        async with _database(settings, data_dir, tell) as (dsn, server):
+            admin_key = _admin_key(data_dir)
+            async with _children(settings, dsn=dsn, bound=bound, admin_key=admin_key) as (gateway, executor):
+                await gateway.wait_ready("gateway", timeout_seconds=READY_TIMEOUT_SECONDS)
+                await executor.wait_ready("executor", timeout_seconds=READY_TIMEOUT_SECONDS)
+                now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+                write_endpoint(data_dir, Endpoint(url_of(bound, settings), os.getpid(), aspora_version(), now))
+                keeper = asyncio.create_task(_keep_database(server, stop, tell)) if server else None
+                try:
+                    yield Running(url_of(bound, settings), data_dir / KEY_FILE_NAME, time.monotonic() - started)
+                finally:
+                    remove_endpoint(data_dir)
+                    if keeper is not None:
+                        keeper.cancel()
+                        await asyncio.gather(keeper, return_exceptions=True)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set the event on SIGTERM, SIGINT and SIGHUP; a second signal changes nothing, stopping is bounded anyway."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+
+
+async def give_up_when_stopped(work: Coroutine[Any, Any, int], *, stop: asyncio.Event, ready: asyncio.Event) -> int:
+    """Run work; when `stop` is set before `ready`, cancel it, so that a start can be broken off at any point."""
+    task = asyncio.create_task(work)
+    stopper = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopper}, return_when=asyncio.FIRST_COMPLETED)
+    stopper.cancel()
+    if not ready.is_set():
+        task.cancel()
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return exit_codes.INTERRUPTED
+
+
+async def _serve(settings: Settings, out: Output, *, stop: asyncio.Event, ready: asyncio.Event) -> int:
+    async with running(settings, tell=out.note, stop=stop) as up_now:
+        ready.set()
+        out.line(f"Aspora {aspora_version()} is ready at {up_now.url} (in {up_now.started_in_seconds:.1f} s)")
+        out.line(f"  data directory  {settings.data_dir}")
+        out.line(f"  admin key       {up_now.admin_key_path}")
+        out.line("  next            aspora apply -f skills/   (Ctrl-C stops Aspora)")
+        out.stdout.flush()
+        await stop.wait()
+        out.note("stopping")
+    out.note("stopped")
+    return exit_codes.OK
+
+
+async def _up(settings: Settings, out: Output) -> int:
+    stop, ready = asyncio.Event(), asyncio.Event()
+    stop_on_signals(stop)
+    try:
+        return await give_up_when_stopped(_serve(settings, out, stop=stop, ready=ready), stop=stop, ready=ready)
+    except ChildFailed as e:
+        out.error(f"{e}; its messages stand above. Check the installation: aspora doctor")
+        return exit_codes.FAILED
+
+
+def up(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> int:
+    """Run in the foreground until a signal; returns the exit code."""
+    del overrides
+    configure_logging(level=settings.log_level.upper(), form="json" if settings.log_format == "json" else "console")
+    return asyncio.run(_up(settings, out))
