@@ -1,0 +1,29 @@
+"""Fixtures for every test that needs a real PostgreSQL."""
+
+from collections.abc import AsyncGenerator, Generator
+
+import pytest
+
+from aspora.db.pool import Database
+from aspora.testing.postgres import SharedPostgres, shared_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[SharedPostgres]:
+    """The server that all test processes share."""
+    with shared_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def dsn(postgres: SharedPostgres) -> Generator[str]:
+    """The URL of a fresh, migrated database."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncGenerator[Database]:
+    """An open pool on a fresh, migrated database."""
+    async with await Database.open(dsn, max_size=8) as opened:
+        yield opened
