@@ -1,1 +1,1 @@
-"""The chain every write passes: mutating plugins, then validating ones. Reads evidence, never runs tests."""
+"""The chain every write passes: mutating plugins, then validating ones. Reads evidence; writes nothing."""

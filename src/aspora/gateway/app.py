@@ -70,9 +70,7 @@ class _Frame:
         if scope["type"] == "lifespan":
             await self._router(scope, receive, send)
         elif scope["type"] == "http":
-            scope["app"] = (
-                self  # makes Starlette's router raise for 404 and 405, which ErrorsMiddleware puts into shape
-            )
+            scope["app"] = self  # makes the router raise 404 and 405, which ErrorsMiddleware puts into shape
             await self._app(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1003})

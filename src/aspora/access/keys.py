@@ -1,0 +1,51 @@
+"""API keys: `aspora_<id>_<secret>`. Only the SHA-256 of the whole text is kept; the text is shown once.
+
+The secret has 256 random bits, so a plain hash is enough: there is nothing to guess that a slow hash would protect.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+PREFIX = "aspora"
+SECRET_BYTES = 32
+
+_KEY = re.compile(r"aspora_([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)_([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made.
+
+    Attributes:
+        text: What its owner keeps; never stored, never logged.
+        key_hash: What is stored.
+    """
+
+    text: str = field(repr=False)
+    key_hash: str
+
+
+def mint_key(key_id: str, *, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> NewKey:
+    """A new key for the ApiKey object of that name."""
+    text = f"{PREFIX}_{key_id}_{random_bytes(SECRET_BYTES).hex()}"
+    return NewKey(text, hash_key(text))
+
+
+def hash_key(text: str) -> str:
+    """What is stored of a key: `sha256:` and 64 hex digits."""
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def key_id(text: str) -> str | None:
+    """The name of the ApiKey object that a key belongs to; None when the text is no key."""
+    match = _KEY.fullmatch(text)
+    return match[1] if match else None
+
+
+def matches(text: str, key_hash: str) -> bool:
+    """Whether the key is the one that was hashed, in constant time."""
+    return hmac.compare_digest(hash_key(text).encode(), key_hash.encode())

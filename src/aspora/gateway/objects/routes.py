@@ -1,0 +1,235 @@
+"""The HTTP side of the object door: requests in, service calls, answers out."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from aspora.access.authorize import is_allowed
+from aspora.gateway.http import (
+    caller_of,
+    flag_in,
+    integer_in,
+    json_response,
+    media_type,
+    printable,
+    query_of,
+    read_json_object,
+    wants,
+)
+from aspora.gateway.json_body import parse_json_object
+from aspora.gateway.objects.discovery import explanation, resource_list
+from aspora.gateway.objects.forms import event_body, list_body, object_body
+from aspora.gateway.objects.hidden import refuse_hidden
+from aspora.gateway.objects.identity import can_i_body, who_am_i
+from aspora.gateway.objects.merge_patch import MERGE_PATCH_TYPE
+from aspora.gateway.objects.reads import ObjectReads, Selection
+from aspora.gateway.objects.resources import Resources, Target
+from aspora.gateway.objects.watches import ObjectWatches, watch_seconds
+from aspora.gateway.objects.writes import ObjectWrites, Preconditions, Written
+from aspora.gateway.streams import LinesResponse, Streams
+from aspora.kit.clock import Clock
+from aspora.meta.errors import BadRequest
+from aspora.meta.selectors import parse_selector
+from aspora.store.interface import Event
+
+MAX_LIMIT = 5000
+DEFAULT_LIMIT = 500
+
+_SELECTION = ("labelSelector", "fieldSelector")
+_LIST = (*_SELECTION, "limit", "continue", "watch", "resourceVersion", "timeoutSeconds")
+_WRITE = ("dryRun",)
+_WATCH_ONLY = ("resourceVersion", "timeoutSeconds")
+_LIST_ONLY = ("limit", "continue")
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectDoor:
+    """The parts that the handlers call."""
+
+    resources: Resources
+    reads: ObjectReads
+    writes: ObjectWrites
+    watches: ObjectWatches
+    streams: Streams
+    clock: Clock
+
+    async def discover(self, request: Request) -> Response:
+        """All resources of the API."""
+        query_of(request, ())
+        return json_response(resource_list(self.resources))
+
+    async def explain(self, request: Request) -> Response:
+        """The fields of a kind; `path` goes deeper."""
+        query = query_of(request, ("path",))
+        kind = self.resources.kind_of(request.path_params["plural"])
+        return json_response(explanation(kind, query.get("path", "")))
+
+    async def who_am_i(self, request: Request) -> Response:
+        """The caller as Aspora sees them."""
+        query_of(request, ())
+        return json_response(who_am_i(caller_of(request)))
+
+    async def can_i(self, request: Request) -> Response:
+        """Whether the caller may do something, without doing it."""
+        query_of(request, ())
+        asked = can_i_body(await read_json_object(request))
+        allowed = is_allowed(caller_of(request), asked.verb, asked.plural, asked.domain, asked.name)
+        return json_response({"kind": "CanI", "allowed": allowed})
+
+    async def list_or_watch(self, request: Request) -> Response:
+        """Objects of a kind, or with `watch=true` their changes as lines of JSON."""
+        query = query_of(request, _LIST)
+        target = self._target(request)
+        selection = _selection(target, query)
+        if flag_in(query, "watch"):
+            return await self._watch(request, target, selection, query)
+        for name in _WATCH_ONLY:
+            if name in query:
+                raise BadRequest(f"query parameter {name!r} goes with watch=true")
+        limit = integer_in(query, "limit", default=DEFAULT_LIMIT, minimum=1, maximum=MAX_LIMIT)
+        token = query.get("continue") or None
+        page = await self.reads.list(caller_of(request), target, selection, limit=limit, continue_token=token)
+        return json_response(list_body(target, page, wants(request), now=self.clock.now()))
+
+    async def get(self, request: Request) -> Response:
+        """One object."""
+        query_of(request, ())
+        target = self._target(request)
+        obj = await self.reads.get(caller_of(request), target)
+        return json_response(object_body(target, obj, wants(request), now=self.clock.now()))
+
+    async def create(self, request: Request) -> Response:
+        """Store a new object."""
+        dry_run = _dry_run(query_of(request, _WRITE))
+        obj = await read_json_object(request)
+        written = await self.writes.create(caller_of(request), self._target(request), obj, dry_run=dry_run)
+        return _written_response(written, status=200 if dry_run else 201)
+
+    async def update(self, request: Request) -> Response:
+        """Replace an object's spec and metadata; needs the current `metadata.resourceVersion`."""
+        dry_run = _dry_run(query_of(request, _WRITE))
+        obj = await read_json_object(request)
+        target = self._target(request)
+        update = self.writes.update_status if target.is_status else self.writes.update
+        return _written_response(await update(caller_of(request), target, obj, dry_run=dry_run))
+
+    async def patch(self, request: Request) -> Response:
+        """Change parts of an object by a JSON merge patch (RFC 7386)."""
+        dry_run = _dry_run(query_of(request, _WRITE))
+        if media_type(request) != MERGE_PATCH_TYPE:
+            raise BadRequest(
+                f"a patch of type {printable(media_type(request))!r} is not known; send {MERGE_PATCH_TYPE}"
+            )
+        patch = parse_json_object(await request.body())
+        return _written_response(
+            await self.writes.patch(caller_of(request), self._target(request), patch, dry_run=dry_run)
+        )
+
+    async def delete(self, request: Request) -> Response:
+        """Delete an object; `uid` and `resourceVersion` in the query or in a body's `preconditions` must match."""
+        query = query_of(request, (*_WRITE, "uid", "resourceVersion"))
+        given = _preconditions(await request.body(), query)
+        dry_run = _dry_run(query)
+        return _written_response(
+            await self.writes.delete(caller_of(request), self._target(request), given, dry_run=dry_run)
+        )
+
+    async def _watch(
+        self, request: Request, target: Target, selection: Selection, query: Mapping[str, str]
+    ) -> Response:
+        for name in _LIST_ONLY:
+            if name in query:
+                raise BadRequest(f"query parameter {name!r} does not go with watch=true")
+        since = query.get("resourceVersion", "0")
+        if not (since.isascii() and since.isdecimal()):
+            raise BadRequest(f"resourceVersion {printable(since)!r} is not one of ours; take it from a list")
+        wanted = integer_in(query, "timeoutSeconds", default=3600, minimum=1, maximum=3600)
+        caller, form = caller_of(request), wants(request)
+        events = await self.watches.open(caller, target, selection, since=None if int(since) == 0 else since)
+        lines = self._lines(target, events, form)
+        seconds = watch_seconds(caller, wanted, now=self.clock.now())
+        return LinesResponse(lines, streams=self.streams, max_seconds=seconds)
+
+    async def _lines(
+        self, target: Target, events: AsyncGenerator[Event], form: str
+    ) -> AsyncGenerator[Mapping[str, Any]]:
+        async with aclosing(events):
+            async for event in events:
+                yield event_body(target, event, form, now=self.clock.now())
+
+    def _target(self, request: Request) -> Target:
+        path: Mapping[str, str] = request.path_params
+        is_status = request.scope["route"].path.endswith("/status")
+        return self.resources.target(
+            path["plural"], domain=path.get("domain"), name=path.get("name"), is_status=is_status
+        )
+
+
+def object_routes(door: ObjectDoor) -> list[BaseRoute]:
+    """The routes; the order matters where a pattern is more general than another."""
+    routes = [
+        Route("/api/v1", door.discover),
+        Route("/api/v1/explain/{plural}", door.explain),
+        Route("/api/v1/whoami", door.who_am_i),
+        Route("/api/v1/can-i", door.can_i, methods=["POST"]),
+    ]
+    routes += _item_routes(door, "/api/v1/{plural}/{name}/status", status=True)
+    routes += _collection_routes(door, "/api/v1/domains/{domain}/{plural}")
+    routes += _item_routes(door, "/api/v1/domains/{domain}/{plural}/{name}")
+    routes += _item_routes(door, "/api/v1/domains/{domain}/{plural}/{name}/status", status=True)
+    routes += _collection_routes(door, "/api/v1/{plural}")
+    routes += _item_routes(door, "/api/v1/{plural}/{name}")
+    return [*routes]
+
+
+def _collection_routes(door: ObjectDoor, path: str) -> list[Route]:
+    return [Route(path, _by_method({"GET": door.list_or_watch, "POST": door.create}), methods=["GET", "POST"])]
+
+
+def _item_routes(door: ObjectDoor, path: str, *, status: bool = False) -> list[Route]:
+    handlers: dict[str, Handler] = {"GET": door.get, "PUT": door.update}
+    if not status:
+        handlers |= {"PATCH": door.patch, "DELETE": door.delete}
+    return [Route(path, _by_method(handlers), methods=list(handlers))]
+
+
+def _by_method(handlers: Mapping[str, Handler]) -> Handler:
+    async def handle(request: Request) -> Response:
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+
+    return handle
+
+
+def _selection(target: Target, query: Mapping[str, str]) -> Selection:
+    fields = parse_selector(query.get("fieldSelector", ""), what="field")
+    refuse_hidden(target.kind, fields)
+    return Selection(target.domain, parse_selector(query.get("labelSelector", "")), fields)
+
+
+def _dry_run(query: Mapping[str, str]) -> bool:
+    value = query.get("dryRun")
+    if value not in {None, "All"}:
+        raise BadRequest(f"dryRun is {printable(str(value))!r}; the one value it takes is 'All'")
+    return value == "All"
+
+
+def _preconditions(body: bytes, query: Mapping[str, str]) -> Preconditions:
+    given: Any = parse_json_object(body).get("preconditions", {}) if body else {}
+    if not isinstance(given, Mapping) or not set(given) <= {"uid", "resourceVersion"}:
+        raise BadRequest("preconditions take uid and resourceVersion")
+    wanted = {**given, **{k: query[k] for k in ("uid", "resourceVersion") if k in query}}
+    if not all(isinstance(value, str) for value in wanted.values()):
+        raise BadRequest("preconditions take uid and resourceVersion as strings")
+    return Preconditions(uid=wanted.get("uid"), resource_version=wanted.get("resourceVersion"))
+
+
+def _written_response(written: Written, *, status: int = 200) -> Response:
+    body = {**written.object, "once": dict(written.once)} if written.once else written.object
+    return json_response(body, status=status, warnings=written.warnings)

@@ -1,0 +1,265 @@
+"""create, update, patch, status and delete for every kind: check who asks, admit, write once.
+
+A dry run takes the whole path and stops before the store's write.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aspora.access.authorize import authorize
+from aspora.access.interface import Caller
+from aspora.admission.chain import Admitted, Chain
+from aspora.admission.interface import AdmissionRequest, Operation
+from aspora.gateway.objects.domains import require_empty
+from aspora.gateway.objects.hidden import mask, restore
+from aspora.gateway.objects.merge_patch import merge_patch
+from aspora.gateway.objects.reads import DOMAIN_KIND, ObjectReads
+from aspora.gateway.objects.resources import Resources, Target, require_verb
+from aspora.gateway.objects.view import ObjectView
+from aspora.kit.clock import Clock
+from aspora.meta.errors import AlreadyExists, BadRequest, Conflict, FieldError, Invalid, NotFound
+from aspora.meta.objects import rfc3339
+from aspora.store.interface import Store, Wire, Write
+from aspora.telemetry.metrics import Metrics
+from aspora.telemetry.names import OBJECT_WRITES
+
+PATCH_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the caller learns of a write.
+
+    Attributes:
+        object: As stored (or, in a dry run, as it would be), hidden fields cut out.
+        warnings: From admission.
+        once: Shown now and never again.
+    """
+
+    object: Wire
+    warnings: Sequence[str] = ()
+    once: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Preconditions:
+    """What must still be true of an object when it is deleted."""
+
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+class ObjectWrites:
+    """The one way by which objects change."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        view: ObjectView,
+        reads: ObjectReads,
+        resources: Resources,
+        admission: Chain,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._view = view
+        self._reads = reads
+        self._resources = resources
+        self._admission = admission
+        self._clock = clock
+        self._writes = metrics.counter(OBJECT_WRITES)
+
+    async def create(self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool) -> Written:
+        """Store a new object; its name comes from its metadata."""
+        require_verb(target.kind, "create")
+        obj, target = identified(given, target)
+        authorize(caller, "create", target.plural, target.domain, target.name)
+        if target.domain:
+            await self._require_living_domain(target.domain)
+        admitted = await self._admit("create", caller, target, old=None, new=obj, dry_run=dry_run)
+        if dry_run:
+            await self._require_absent(target)
+            return self._written(target, self._as_created(admitted), admitted)
+        stored = await self._write(target, Write("create", target.key, admitted.object))
+        return self._written(target, stored, admitted)
+
+    async def update(self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool) -> Written:
+        """Replace spec and metadata of the object that the sender read."""
+        require_verb(target.kind, "update")
+        obj, target = identified(given, target)
+        authorize(caller, "update", target.plural, target.domain, target.name)
+        old = await self._store.get(target.key)
+        _require_current(old, obj, required=True)
+        return await self._replace(caller, target, old, obj, dry_run=dry_run)
+
+    async def update_status(
+        self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool
+    ) -> Written:
+        """Replace the status alone."""
+        require_verb(target.kind, "update")
+        obj, target = identified(given, target)
+        authorize(caller, "update", target.plural, target.domain, target.name)
+        old = await self._store.get(target.key)
+        _require_current(old, obj, required=True)
+        new = {**old, "status": obj.get("status") or {}}
+        admitted = await self._admit("update_status", caller, target, old=old, new=new, dry_run=dry_run)
+        if dry_run:
+            return self._written(target, admitted.object or {}, admitted)
+        write = Write("update_status", target.key, admitted.object, expected_version=_version(old))
+        return self._written(target, await self._write(target, write), admitted)
+
+    async def patch(self, caller: Caller, target: Target, patch: Mapping[str, Any], *, dry_run: bool) -> Written:
+        """Merge a patch into the object as it is now; unless the patch names a version, a race is run again."""
+        require_verb(target.kind, "patch")
+        authorize(caller, "patch", target.plural, target.domain, target.name)
+        pinned = isinstance(patch.get("metadata"), Mapping) and "resourceVersion" in patch["metadata"]
+        for attempt in range(PATCH_ATTEMPTS):
+            old = await self._store.get(target.key)
+            obj, target = identified(merge_patch(old, patch), target)
+            _require_current(old, obj, required=False)
+            try:
+                return await self._replace(caller, target, old, obj, dry_run=dry_run)
+            except Conflict:
+                if pinned or attempt == PATCH_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def delete(self, caller: Caller, target: Target, preconditions: Preconditions, *, dry_run: bool) -> Written:
+        """Remove the object, or mark it when finalizers hold it; answers its last form."""
+        require_verb(target.kind, "delete")
+        authorize(caller, "delete", target.plural, target.domain, target.name)
+        old = await self._store.get(target.key)
+        _require_preconditions(old, preconditions)
+        if target.kind.kind == DOMAIN_KIND:
+            await require_empty(self._store, self._resources, target.key.name)
+        admitted = await self._admit("delete", caller, target, old=old, new=None, dry_run=dry_run)
+        if dry_run:
+            return self._written(target, old, admitted)
+        write = Write(
+            "delete",
+            target.key,
+            expected_version=preconditions.resource_version,
+            expected_uid=preconditions.uid or old["metadata"].get("uid"),
+        )
+        return self._written(target, await self._write(target, write), admitted)
+
+    async def _replace(
+        self, caller: Caller, target: Target, old: Wire, obj: Mapping[str, Any], *, dry_run: bool
+    ) -> Written:
+        new = restore(target.kind, old, obj)
+        admitted = await self._admit("update", caller, target, old=old, new=new, dry_run=dry_run)
+        if dry_run:
+            return self._written(target, _as_updated(old, admitted), admitted)
+        write = Write("update", target.key, admitted.object, expected_version=_version(old))
+        return self._written(target, await self._write(target, write), admitted)
+
+    async def _admit(
+        self, operation: Operation, caller: Caller, target: Target, *, old: Wire | None, new: Wire | None, dry_run: bool
+    ) -> Admitted:
+        request = AdmissionRequest(
+            operation=operation,
+            kind=target.kind,
+            domain=target.key.domain,
+            name=target.key.name,
+            old=old,
+            new=new,
+            caller=caller,
+            dry_run=dry_run,
+            now=self._clock.now(),
+        )
+        return await self._admission.admit(request)
+
+    async def _write(self, target: Target, write: Write) -> Wire:
+        [result] = await self._store.write([write])
+        self._writes.labels(target.kind.kind, write.op, result.error.reason if result.error else "").inc()
+        if result.error is not None:
+            raise result.error
+        stored = result.object or {}
+        self._view.observe(target.kind.kind, stored, deleted=write.op == "delete" and not _is_held(stored))
+        return stored
+
+    def _written(self, target: Target, obj: Wire, admitted: Admitted) -> Written:
+        return Written(mask(target.kind, obj), admitted.warnings, admitted.once)
+
+    async def _require_living_domain(self, domain: str) -> None:
+        if "deletionTimestamp" in (await self._reads.require_domain(domain))["metadata"]:
+            raise Conflict(f"domain {domain!r} is being deleted; nothing new can be made in it")
+
+    async def _require_absent(self, target: Target) -> None:
+        try:
+            await self._store.get(target.key)
+        except NotFound:
+            return
+        raise AlreadyExists(f"{target.kind.kind} {target.key.name!r} exists already")
+
+    def _as_created(self, admitted: Admitted) -> Wire:
+        obj = admitted.object or {}
+        now = rfc3339(self._clock.now())
+        return {**obj, "metadata": {**obj["metadata"], "generation": 1, "creationTimestamp": now}}
+
+
+def identified(given: Mapping[str, Any], target: Target) -> tuple[dict[str, Any], Target]:
+    """The object with its identity filled in from the path, and the target with the object's name.
+
+    Raises:
+        BadRequest: Path and object disagree.
+        Invalid: There is no name.
+    """
+    kind = given.get("kind", target.kind.kind)
+    if kind != target.kind.kind:
+        raise BadRequest(f"the object's kind is {str(kind)[:80]!r}; this path takes {target.kind.kind!r}")
+    metadata = given.get("metadata")
+    if not isinstance(metadata, Mapping):
+        raise Invalid("the object has no metadata", details=[FieldError("metadata", "is required", "Required")])
+    name, domain = metadata.get("name"), metadata.get("domain")
+    if not isinstance(name, str) or not name:
+        raise Invalid("the object has no name", details=[FieldError("metadata.name", "is required", "Required")])
+    if target.name is not None and name != target.name:
+        raise BadRequest(f"the object's name is {name[:80]!r}; the path says {target.name!r}")
+    if domain is not None and domain != target.domain:
+        place = f"domain {target.domain!r}" if target.domain else "no domain"
+        raise BadRequest(f"the object's domain is {str(domain)[:80]!r}; the path says {place}")
+    own = {**metadata, "domain": target.domain} if target.domain else dict(metadata)
+    return {**given, "metadata": own}, Target(target.kind, target.domain or "", name, target.is_status)
+
+
+def _require_current(old: Wire, obj: Mapping[str, Any], *, required: bool) -> None:
+    """The sender's version and uid are those of the stored object."""
+    sent: Mapping[str, Any] = obj["metadata"]
+    version, uid = sent.get("resourceVersion"), sent.get("uid")
+    if version is None and required:
+        problem = FieldError(
+            "metadata.resourceVersion", "is required: read the object, change it, send it back", "Required"
+        )
+        raise Invalid("an update needs the resourceVersion it is based on", details=[problem])
+    _require_preconditions(old, Preconditions(uid=uid, resource_version=version))
+
+
+def _require_preconditions(old: Wire, wanted: Preconditions) -> None:
+    name = old["metadata"]["name"]
+    if wanted.uid is not None and wanted.uid != old["metadata"].get("uid"):
+        raise Conflict(f"{old['kind']} {name!r} is another object of that name by now; read it again")
+    if wanted.resource_version is not None and wanted.resource_version != _version(old):
+        raise Conflict(
+            f"{old['kind']} {name!r} has changed: it is at resourceVersion {_version(old)!r},"
+            f" not {str(wanted.resource_version)[:40]!r}; read it again and redo the change"
+        )
+
+
+def _version(obj: Wire) -> str:
+    return str(obj["metadata"].get("resourceVersion", ""))
+
+
+def _is_held(obj: Wire) -> bool:
+    return bool(obj["metadata"].get("finalizers"))
+
+
+def _as_updated(old: Wire, admitted: Admitted) -> Wire:
+    obj = admitted.object or {}
+    if obj.get("spec") == old.get("spec"):
+        return obj
+    generation = int(old["metadata"].get("generation", 0)) + 1
+    return {**obj, "metadata": {**obj["metadata"], "generation": generation}}
