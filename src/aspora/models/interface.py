@@ -63,6 +63,8 @@ class CostSource(Enum):
     """The call may have been charged and nobody can tell: the whole hold."""
     NOTHING = "nothing"
     """The call was not charged: it never went out or was refused."""
+    UNKNOWN = "unknown"
+    """The call was answered, the upstream named no cost and the model has no price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,9 +121,7 @@ def cost_of_answer(
     elif priced is not None:
         booked, source = priced, CostSource.PRICES if usage is not None else CostSource.BOUND
     else:
-        booked, source, flags = None, CostSource.NOTHING, (*flags, "Unpriced")
+        booked, source, flags = None, CostSource.UNKNOWN, (*flags, "Unpriced")
     if booked is not None and hold is not None and booked > hold:
         flags = (*flags, "Overrun")
-    return ModelCost(
-        micro_usd=booked, source=source, upstream_micro_usd=said, priced_micro_usd=priced, flags=flags
-    )
+    return ModelCost(micro_usd=booked, source=source, upstream_micro_usd=said, priced_micro_usd=priced, flags=flags)

@@ -1,0 +1,152 @@
+"""From an alias to the endpoint that serves it: Model and Provider objects plus the executor's environment."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from aspora.apis.model import ModelSpec
+from aspora.apis.provider import ProviderSpec
+from aspora.meta.names import did_you_mean
+from aspora.models.failures import ModelNotConfigured
+
+Wire = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where an alias's requests go.
+
+    Attributes:
+        alias: The Model's name.
+        model: The Model's spec.
+        provider_name: The Provider's name.
+        provider: The Provider's spec.
+        base_url: Without a slash at its end.
+        upstream_id: The model's name as this endpoint knows it.
+        api_key: The credential, or None; never in `repr`.
+    """
+
+    alias: str
+    model: ModelSpec
+    provider_name: str
+    provider: ProviderSpec
+    base_url: str
+    upstream_id: str
+    api_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """A provider that can't be used, and what would do."""
+
+    remedy: str
+
+
+class Catalog:
+    """The models and providers as they are now; immutable, made anew when an object changes.
+
+    Args:
+        models: Model objects in wire form.
+        providers: Provider objects in wire form.
+        environment: Where providers find their URLs and keys.
+    """
+
+    def __init__(self, models: Iterable[Wire], providers: Iterable[Wire], *, environment: Mapping[str, str]) -> None:
+        self._models = {_name(m): ModelSpec.model_validate(m["spec"]) for m in models}
+        self._providers = {_name(p): ProviderSpec.model_validate(p["spec"]) for p in providers}
+        self._environment = environment
+
+    @property
+    def aliases(self) -> list[str]:
+        """All known aliases, sorted."""
+        return sorted(self._models)
+
+    def model(self, alias: str) -> ModelSpec:
+        """The Model behind an alias.
+
+        Raises:
+            ModelNotConfigured: No such alias.
+        """
+        spec = self._models.get(alias)
+        if spec is None:
+            raise ModelNotConfigured(
+                f"unknown model {alias!r} (a Model object adds an alias){did_you_mean(alias, self._models)}"
+            )
+        return spec
+
+    def resolve(self, aliases: Iterable[str]) -> list[Endpoint]:
+        """The endpoints to try, in order; aliases whose provider is not configured are left out.
+
+        Raises:
+            ModelNotConfigured: An alias is unknown, or none of them has a configured provider; says what to set.
+        """
+        endpoints: list[Endpoint] = []
+        remedies: list[str] = []
+        for alias in dict.fromkeys(aliases):
+            found = self._resolve_one(alias)
+            if isinstance(found, _Missing):
+                remedies.append(f"{alias!r}: {found.remedy}")
+            else:
+                endpoints.append(found)
+        if not endpoints:
+            raise ModelNotConfigured("no model endpoint is configured. " + "; ".join(dict.fromkeys(remedies)))
+        return endpoints
+
+    def _resolve_one(self, alias: str) -> Endpoint | _Missing:
+        spec = self.model(alias)
+        for name, provider in sorted(self._providers.items()):
+            if provider.serves_every_model and self._read(provider.base_url_from_env):
+                return self._endpoint(alias, spec, name, provider)
+        own = self._providers.get(spec.provider)
+        if own is None:
+            raise ModelNotConfigured(
+                f"model {alias!r} names the unknown provider {spec.provider!r}"
+                f"{did_you_mean(spec.provider, self._providers)}"
+            )
+        return self._endpoint(alias, spec, spec.provider, own)
+
+    def _endpoint(self, alias: str, spec: ModelSpec, name: str, provider: ProviderSpec) -> Endpoint | _Missing:
+        base_url = provider.base_url or self._read(provider.base_url_from_env)
+        api_key = self._read(provider.api_key_from_env)
+        if not base_url or (provider.api_key_required and not api_key):
+            return _Missing(self._remedy(provider))
+        _check_base_url(base_url, variable=provider.base_url_from_env)
+        return Endpoint(
+            alias=alias,
+            model=spec,
+            provider_name=name,
+            provider=provider,
+            base_url=base_url.rstrip("/"),
+            upstream_id=self._read(provider.model_name_from_env) or spec.upstream_id,
+            api_key=api_key,
+        )
+
+    def _read(self, variable: str | None) -> str | None:
+        """The variable's value without surrounding blanks; None when unset or empty."""
+        return (self._environment.get(variable, "").strip() or None) if variable else None
+
+    def _remedy(self, provider: ProviderSpec) -> str:
+        """What to set so that a model runs: the provider's own variables, or one that serves every model."""
+        own = [
+            v
+            for v in (provider.base_url_from_env, provider.api_key_from_env if provider.api_key_required else None)
+            if v is not None and not self._read(v)
+        ]
+        others = [
+            p.base_url_from_env
+            for _, p in sorted(self._providers.items())
+            if p.serves_every_model and p is not provider
+        ]
+        any_endpoint = "".join(f", or {v} to the URL of any OpenAI-compatible endpoint" for v in others)
+        return f"set {' and '.join(own)}{any_endpoint}"
+
+
+def _name(obj: Wire) -> str:
+    return str(obj["metadata"]["name"])
+
+
+def _check_base_url(url: str, *, variable: str | None) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ModelNotConfigured(f"{variable or 'baseUrl'} is not a URL; write it like http://127.0.0.1:8000/v1")
