@@ -1,0 +1,105 @@
+"""Domain: a team's namespace, with its owner, its policy and its caps."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from aspora.apis.kind import Column, Kind, Scope, Section, Wire
+from aspora.meta.objects import ApiModel
+from aspora.meta.quantities import format_usd
+
+
+class RoleModels(ApiModel):
+    """Names of Models, for each role of a skill; an empty list allows all."""
+
+    manager: list[str] = Field(default_factory=list[str])
+    """For managers."""
+    specialist: list[str] = Field(default_factory=list[str])
+    """For specialists."""
+    field: list[str] = Field(default_factory=list[str])
+    """For field skills."""
+
+
+class Quotas(ApiModel):
+    """Caps on numbers."""
+
+    max_skills: int | None = Field(default=None, ge=0)
+    """Skills in the domain."""
+    max_concurrent_executions: int | None = Field(default=None, ge=1)
+    """Executions that run at once."""
+
+
+class DomainSpec(ApiModel):
+    """What a team and its skills may do."""
+
+    display_name: str = Field(default="", max_length=127)
+    """For people; empty: the name."""
+    description: str = Field(default="", max_length=4_000)
+    """What the domain is about; from DOMAIN.md."""
+    owner_team: str | None = Field(default=None, min_length=1, max_length=127)
+    """The team that answers for it."""
+    cost_center: str | None = Field(default=None, min_length=1, max_length=127)
+    """Where its cost is booked."""
+    policy_tier: Literal["baseline", "standard", "restricted"] = "baseline"
+    """How strict admission is."""
+    monthly_budget_micro_usd: int | None = Field(default=None, ge=0, le=10**15)
+    """Cap of the domain's spending in a calendar month (UTC)."""
+    models: RoleModels = Field(default_factory=RoleModels)
+    """Models its skills may name."""
+    approved_connectors: list[str] = Field(default_factory=list[str])
+    """Connectors its skills may call."""
+    callable_domains: list[str] = Field(default_factory=list[str])
+    """Other domains whose public skills its skills may call."""
+    quotas: Quotas = Field(default_factory=Quotas)
+    """Caps on numbers."""
+
+
+_INACTIVE = {
+    "spec.policyTier": "admission has one tier so far",
+    "spec.monthlyBudgetMicroUsd": "monthly spending is not capped yet; each execution's is",
+    "spec.models.manager": "models are not limited by role yet",
+    "spec.models.specialist": "models are not limited by role yet",
+    "spec.models.field": "models are not limited by role yet",
+    "spec.approvedConnectors": "there are no connectors yet",
+    "spec.callableDomains": "no skill calls another one yet",
+    "spec.quotas.maxSkills": "quotas are not enforced yet",
+    "spec.quotas.maxConcurrentExecutions": "quotas are not enforced yet",
+}
+
+
+def _budget(obj: Wire) -> str:
+    micro_usd = obj["spec"].get("monthlyBudgetMicroUsd")
+    return "none" if micro_usd is None else format_usd(micro_usd)
+
+
+def describe(obj: Wire) -> list[Section]:
+    """Who owns it and what holds there."""
+    spec: Mapping[str, Any] = obj["spec"]
+    rows = (
+        ("Display name", str(spec.get("displayName") or obj["metadata"]["name"])),
+        ("Description", str(spec.get("description") or "not stated")),
+        ("Owner team", str(spec.get("ownerTeam") or "not stated")),
+        ("Cost center", str(spec.get("costCenter") or "not stated")),
+        ("Policy tier", str(spec.get("policyTier", "baseline"))),
+        ("Monthly budget", _budget(obj)),
+    )
+    return [Section("Domain", rows)]
+
+
+KIND = Kind(
+    kind="Domain",
+    plural="domains",
+    scope=Scope.CLUSTER,
+    spec=DomainSpec,
+    short_names=("dom",),
+    columns=(
+        Column("OWNER", "spec.ownerTeam"),
+        Column("TIER", "spec.policyTier"),
+        Column("BUDGET/MONTH", _budget),
+        Column("DISPLAY NAME", "spec.displayName", wide=True),
+        Column("COST CENTER", "spec.costCenter", wide=True),
+    ),
+    describe=describe,
+    inactive=_INACTIVE,
+)
