@@ -1,6 +1,7 @@
-"""API keys: `aspora_<id>_<secret>`. Only the SHA-256 of the whole text is kept; the text is shown once.
+"""API keys: `aspora_<id>_<secret>`, where the id is `name` or `domain.name` of an ApiKey object.
 
-The secret has 256 random bits, so a plain hash is enough: there is nothing to guess that a slow hash would protect.
+Only the SHA-256 of the whole text is kept; the text is shown once. The secret has 256 random bits, so a plain hash is
+enough: there is nothing to guess that a slow hash would protect.
 """
 
 import hashlib
@@ -13,7 +14,19 @@ from dataclasses import dataclass, field
 PREFIX = "aspora"
 SECRET_BYTES = 32
 
-_KEY = re.compile(r"aspora_([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)_([0-9a-f]{64})")
+_NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_KEY = re.compile(rf"{PREFIX}_(?:({_NAME})\.)?({_NAME})_([0-9a-f]{{{2 * SECRET_BYTES}}})")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyId:
+    """Names the ApiKey object of a key: `name`, or `domain.name` for one that lives in a domain."""
+
+    domain: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.domain}.{self.name}" if self.domain else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +42,8 @@ class NewKey:
     key_hash: str
 
 
-def mint_key(key_id: str, *, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> NewKey:
-    """A new key for the ApiKey object of that name."""
+def mint_key(key_id: KeyId, *, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> NewKey:
+    """A new key for the ApiKey object of that id."""
     text = f"{PREFIX}_{key_id}_{random_bytes(SECRET_BYTES).hex()}"
     return NewKey(text, hash_key(text))
 
@@ -40,10 +53,10 @@ def hash_key(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def key_id(text: str) -> str | None:
-    """The name of the ApiKey object that a key belongs to; None when the text is no key."""
+def parse_key(text: str) -> KeyId | None:
+    """Which ApiKey object a key belongs to; None when the text is no key."""
     match = _KEY.fullmatch(text)
-    return match[1] if match else None
+    return KeyId(match[1] or "", match[2]) if match else None
 
 
 def matches(text: str, key_hash: str) -> bool:

@@ -1,0 +1,83 @@
+"""From the text of an API key to a caller."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+
+from aspora.access.grants import BASIC_GRANTS, SYSTEM_PREFIX, authority_of_key
+from aspora.access.interface import Caller, ObjectReader, Wire
+from aspora.access.keys import KeyId, matches, parse_key
+from aspora.kit.clock import Clock
+from aspora.meta.errors import Unauthorized
+
+CACHE_SIZE = 4096
+KINDS_READ = ("ApiKey", "Role", "RoleBinding")
+
+
+class Authenticator:
+    """Checks keys against ApiKey objects.
+
+    Args:
+        reader: Gives ApiKey, Role and RoleBinding objects.
+        clock: For expiry.
+        version: A number that changes with any object of `KINDS_READ`; None while that isn't known, which turns the
+            cache of callers off.
+    """
+
+    def __init__(self, *, reader: ObjectReader, clock: Clock, version: Callable[[], int | None]) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._version = version
+        self._cache: OrderedDict[KeyId, Caller] = OrderedDict()
+        self._cached_version: int | None = None
+
+    async def __call__(self, text: str) -> Caller:
+        """The caller who sends this key.
+
+        Raises:
+            Unauthorized: It is not a key, or is unknown, expired or revoked.
+            Unavailable: The objects can't be read now.
+        """
+        key_id = parse_key(text)
+        if key_id is None:
+            raise Unauthorized("this is not an API key of Aspora; a key looks like aspora_<id>_<secret>")
+        key = await self._reader.get("ApiKey", key_id.name, domain=key_id.domain)
+        if key is None or not matches(text, str(key["spec"].get("keyHash", ""))):
+            raise Unauthorized("the API key is unknown or revoked")
+        expires_at = _expiry(key)
+        if expires_at is not None and expires_at <= self._clock.now():
+            raise Unauthorized(f"the API key {key_id} expired at {key['spec']['expiresAt']}; ask for a new one")
+        return await self._caller(key_id, key, expires_at)
+
+    async def _caller(self, key_id: KeyId, key: Wire, expires_at: datetime | None) -> Caller:
+        version = self._version()
+        if version is None or version != self._cached_version:
+            self._cache.clear()
+            self._cached_version = version
+        caller = self._cache.get(key_id)
+        if caller is None:
+            caller = await self._resolve(key_id, key, expires_at)
+            if version is not None and version == self._version():
+                self._cache[key_id] = caller
+        else:
+            self._cache.move_to_end(key_id)
+        while len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
+        return caller
+
+    async def _resolve(self, key_id: KeyId, key: Wire, expires_at: datetime | None) -> Caller:
+        authority = await authority_of_key(self._reader, key)
+        owner = str(key["spec"]["owner"])
+        return Caller(
+            name=owner,
+            kind="system" if owner.startswith(SYSTEM_PREFIX) else "user",
+            grants=(*authority.grants, *BASIC_GRANTS),
+            roles=authority.roles,
+            key=str(key_id),
+            expires_at=expires_at,
+        )
+
+
+def _expiry(key: Wire) -> datetime | None:
+    text = key["spec"].get("expiresAt")
+    return datetime.fromisoformat(text) if text else None
