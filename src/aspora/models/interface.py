@@ -144,6 +144,11 @@ class Purse(Protocol):
         """Whether there is a cap: calls whose cost can't be bounded are then refused."""
         ...
 
+    @property
+    def spent_micro_usd(self) -> int:
+        """Booked so far, calls in doubt at their full hold."""
+        ...
+
     async def reserve(self, hold_micro_usd: int, *, alias: str) -> None:
         """Set an upper bound of a call's cost aside before the call goes out.
 
@@ -154,6 +159,10 @@ class Purse(Protocol):
 
     def settle(self, hold_micro_usd: int, *, cost_micro_usd: int) -> None:
         """Give a hold back and book what the call cost: 0 when it never went out, the hold itself when in doubt."""
+        ...
+
+    def catch_up(self, spent_micro_usd: int) -> None:
+        """Take over a recorded total when a journal answers for a call instead of its being made; never lowers it."""
         ...
 
 
