@@ -237,6 +237,10 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ("No space left on device", "the disk is full; free some space"),
     ("Read-only file system", "the disk is read-only; choose another --data-dir"),
     ("Permission denied", "a file can't be read or written by the database's user; see the lines below"),
+    (
+        "could not look up effective user ID",
+        "this user id has no account; add one to /etc/passwd, or set ASPORA_DATABASE_URL",
+    ),
     ("can't become uid", "root here may not change users; run Aspora as an ordinary user"),
     ("can't run", "the programs can't be executed there; is the disk mounted noexec?"),
     ("incompatible with server", "the data was made by another version; choose another --data-dir"),

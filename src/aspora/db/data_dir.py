@@ -27,13 +27,26 @@ def default_data_dir(environ: Mapping[str, str], *, uid: int) -> Path:
     """`/var/lib/aspora` for root; else `$XDG_DATA_HOME/aspora` or `~/.local/share/aspora`.
 
     Source: XDG Base Directory Specification 0.8; a relative `XDG_DATA_HOME` is ignored, as it asks.
+
+    Raises:
+        Unavailable: The user has neither `HOME` nor an account.
     """
     if uid == ROOT_UID:
         return SYSTEM_DATA_DIR
     chosen = Path(environ.get("XDG_DATA_HOME", ""))
     if chosen.is_absolute():
         return chosen / "aspora"
-    return Path(environ.get("HOME") or pwd.getpwuid(uid).pw_dir) / ".local" / "share" / "aspora"
+    home = environ.get("HOME") or _home_of(uid)
+    if home is None:
+        raise Unavailable(f"no home folder is known for user id {uid}; set HOME, or {_WAY_OUT}")
+    return Path(home) / ".local" / "share" / "aspora"
+
+
+def _home_of(uid: int) -> str | None:
+    try:
+        return pwd.getpwuid(uid).pw_dir
+    except KeyError:
+        return None
 
 
 def prepare_data_dir(path: Path, *, uid: int) -> Path:

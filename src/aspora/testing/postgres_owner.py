@@ -18,6 +18,8 @@ _FOR_SPEED = {
     "full_page_writes": "off",
     "autovacuum": "off",
     "max_connections": "300",
+    "max_wal_size": "256MB",
+    "deadlock_timeout": "100ms",
 }
 
 

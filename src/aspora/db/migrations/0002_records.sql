@@ -87,16 +87,18 @@ create table model_calls (
     attempt        integer          not null,
     at             timestamptz      not null,
     alias          text             not null,
+    provider       text             not null,
     upstream       text             not null,
     outcome        text             not null,
-    input_tokens   bigint           not null check (input_tokens >= 0),
-    output_tokens  bigint           not null check (output_tokens >= 0),
-    cost_micro_usd bigint           not null check (cost_micro_usd >= 0),
+    input_tokens   bigint           check (input_tokens >= 0),
+    output_tokens  bigint           check (output_tokens >= 0),
+    cost_micro_usd bigint           check (cost_micro_usd >= 0),
     cost_source    text             not null,
     duration_ms    double precision not null,
     primary key (execution_id, id, day)
 ) partition by range (day);
 create table model_calls_default partition of model_calls default;
+comment on table model_calls is 'One row for each request that went out; tokens and cost are null where nobody knows them.';
 
 create table effects (
     execution_id     text collate "C" not null,
@@ -106,7 +108,7 @@ create table effects (
     occurrence       integer          not null check (occurrence >= 0),
     state            text             not null check (state in ('intent', 'done', 'in_doubt')),
     idempotent       boolean          not null,
-    result           jsonb,
+    result           json,
     owner_epoch      bigint           not null,
     created_at       timestamptz      not null default now(),
     finished_at      timestamptz,

@@ -1,0 +1,81 @@
+"""Where the data folder is, and whose it may be."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from aspora.db.data_dir import DataDirLock, default_data_dir, first_closed, prepare_data_dir
+from aspora.db.os_user import OsUser
+from aspora.meta.errors import Conflict, Forbidden, Unavailable
+
+
+def test_root_keeps_data_in_a_system_folder_whatever_its_environment_says() -> None:
+    assert default_data_dir({"XDG_DATA_HOME": "/root/x", "HOME": "/root"}, uid=0) == Path("/var/lib/aspora")
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"XDG_DATA_HOME": "/data", "HOME": "/home/ann"}, "/data/aspora"),
+        ({"XDG_DATA_HOME": "relative", "HOME": "/home/ann"}, "/home/ann/.local/share/aspora"),
+        ({"HOME": "/home/ann"}, "/home/ann/.local/share/aspora"),
+    ],
+)
+def test_an_ordinary_user_keeps_data_at_home(environ: dict[str, str], expected: str) -> None:
+    assert default_data_dir(environ, uid=1000) == Path(expected)
+
+
+def test_a_user_without_home_or_account_is_told_what_to_set() -> None:
+    with pytest.raises(Unavailable, match=r"user id 424242; set HOME, or .*--data-dir"):
+        default_data_dir({}, uid=424242)
+
+
+def test_a_new_folder_is_made_and_an_existing_ones_mode_is_left_alone(tmp_path: Path) -> None:
+    uid = os.geteuid()
+    made = prepare_data_dir(tmp_path / "a" / "b", uid=uid)
+    assert stat.S_IMODE(made.stat().st_mode) == (0o711 if uid == 0 else 0o700)
+    made.chmod(0o750)
+    tmp_path.chmod(0o700)
+    prepare_data_dir(made, uid=uid)
+    assert stat.S_IMODE(made.stat().st_mode) == 0o750
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_somebody_elses_folder_is_refused_with_both_names(tmp_path: Path) -> None:
+    with pytest.raises(Forbidden, match=r"belongs to user .* and Aspora runs as '424242'.*--data-dir"):
+        prepare_data_dir(tmp_path, uid=424242)
+
+
+def test_a_file_in_the_folders_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="Not a directory"):
+        prepare_data_dir(tmp_path / "file" / "x", uid=os.geteuid())
+    with pytest.raises(Unavailable, match="Not a directory"):
+        prepare_data_dir(tmp_path / "file", uid=os.geteuid())
+
+
+def test_one_holder_at_a_time(tmp_path: Path) -> None:
+    with DataDirLock(tmp_path), pytest.raises(Conflict, match=rf"already in use by pid {os.getpid()}"):
+        DataDirLock(tmp_path).acquire()
+    with DataDirLock(tmp_path):
+        pass
+
+
+def test_the_first_closed_folder_on_the_way_is_found(tmp_path: Path) -> None:
+    stranger = OsUser(name="stranger", uid=424242, gid=424242)
+    inner = tmp_path / "open" / "shut" / "inner"
+    inner.mkdir(parents=True)
+    for part in (tmp_path, *tmp_path.parents):
+        if not part.stat().st_mode & stat.S_IXOTH:
+            assert first_closed(inner, stranger) in {tmp_path, *tmp_path.parents}
+            break
+    me = OsUser(name="me", uid=inner.stat().st_uid, gid=inner.stat().st_gid)
+    (tmp_path / "open" / "shut").chmod(0o600)
+    assert first_closed(inner.parent, me) == inner.parent
+    inner.parent.chmod(0o700)
+    file = inner / "program"
+    file.write_text("")
+    file.chmod(0o200)
+    assert first_closed(file, me) == file
