@@ -1,0 +1,149 @@
+"""What a new Aspora begins with: the default domain, roles, models, and the keys of its own processes.
+
+Safe to run at each start. What people edited stays as they left it; what they never touched follows the release.
+"""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aspora.access.defaults import PLATFORM_ADMIN, SYSTEM_CONTROLLER, SYSTEM_EXECUTOR, default_roles
+from aspora.access.interface import ANY, ANY_STATUS, Caller, Grant
+from aspora.access.keys import hash_key, parse_key
+from aspora.gateway.objects.resources import Resources, Target
+from aspora.gateway.objects.writes import ObjectWrites
+from aspora.meta.errors import API_VERSION, AlreadyExists, Conflict, NotFound
+from aspora.meta.objects import to_wire
+from aspora.store.interface import Store
+from aspora.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+SHIPPED = "aspora.dev/shipped-digest"
+DEFAULT_DOMAIN = "default"
+ADMIN = "admin"
+INTERNAL_CALLER = Caller(
+    name="system:start", kind="system", grants=(Grant(None, frozenset({ANY}), frozenset({ANY, ANY_STATUS})),)
+)
+"""Holds everything; exists inside the process alone and has no key."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartKey:
+    """A key that the start brings along.
+
+    Attributes:
+        text: The key; it names its ApiKey object.
+        owner: Who acts by it.
+        roles: Cluster-wide roles; empty for all that the owner may do.
+    """
+
+    text: str = field(repr=False)
+    owner: str
+    roles: tuple[str, ...] = ()
+
+
+def admin_key(text: str) -> StartKey:
+    """The key of local mode's administrator."""
+    return StartKey(text, ADMIN)
+
+
+def executor_key(text: str) -> StartKey:
+    """The key by which executors read objects."""
+    return StartKey(text, "system:executor", (SYSTEM_EXECUTOR,))
+
+
+def controller_key(text: str) -> StartKey:
+    """The key by which controllers work."""
+    return StartKey(text, "system:controller", (SYSTEM_CONTROLLER,))
+
+
+class Bootstrap:
+    """Makes what is missing."""
+
+    def __init__(self, *, store: Store, writes: ObjectWrites, resources: Resources) -> None:
+        self._store = store
+        self._writes = writes
+        self._by_kind = {kind.kind: kind for kind in resources.kinds()}
+
+    async def run(self, *, shipped: Sequence[Mapping[str, Any]], keys: Iterable[StartKey]) -> None:
+        """Domain, roles, the administrator's binding, then what is `shipped` (providers and models), then keys."""
+        for obj in (_default_domain(), *default_roles(), _admin_binding(), *shipped):
+            await self._ensure(obj)
+        for key in keys:
+            await self._ensure_key(key)
+
+    async def _ensure(self, obj: Mapping[str, Any]) -> None:
+        """Create the object, or bring it up to this release when nobody has edited it."""
+        target = self._target(obj)
+        spec = to_wire(target.kind.spec.model_validate(obj["spec"], by_alias=True, by_name=False))
+        new = _marked(obj, spec)
+        try:
+            old = await self._store.get(target.key)
+        except NotFound:
+            await self._try(self._writes.create(INTERNAL_CALLER, target, new, dry_run=False))
+            return
+        untouched = old["metadata"].get("annotations", {}).get(SHIPPED) == _digest(old["spec"])
+        if untouched and old["spec"] != spec:
+            version = old["metadata"]["resourceVersion"]
+            new = {**new, "metadata": {**new["metadata"], "resourceVersion": version}}
+            await self._try(self._writes.update(INTERNAL_CALLER, target, new, dry_run=False))
+
+    async def _ensure_key(self, key: StartKey) -> None:
+        """The ApiKey object holds the hash of the key's text; a new text replaces the former one."""
+        key_id = parse_key(key.text)
+        if key_id is None or key_id.domain:
+            raise ValueError(f"the start key of {key.owner!r} is not a cluster-wide key as mint_key makes them")
+        spec = {"owner": key.owner, "roles": list(key.roles), "keyHash": hash_key(key.text)}
+        obj: dict[str, Any] = {
+            "apiVersion": API_VERSION,
+            "kind": "ApiKey",
+            "metadata": {"name": key_id.name},
+            "spec": spec,
+        }
+        target = self._target(obj)
+        try:
+            old = await self._store.get(target.key)
+        except NotFound:
+            await self._try(self._writes.create(INTERNAL_CALLER, target, obj, dry_run=False))
+            return
+        if old["spec"].get("keyHash") != spec["keyHash"]:
+            obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+            obj["spec"] = {**old["spec"], **spec}
+            await self._try(self._writes.update(INTERNAL_CALLER, target, obj, dry_run=False))
+
+    def _target(self, obj: Mapping[str, Any]) -> Target:
+        return Target(self._by_kind[obj["kind"]], "", obj["metadata"]["name"])
+
+    async def _try(self, write: Awaitable[object]) -> None:
+        """Another process that starts at the same moment may be first; it writes the same."""
+        try:
+            await write
+        except (AlreadyExists, Conflict) as e:
+            log.info("another process made it first", reason=e.reason)
+
+
+def _marked(obj: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    metadata: dict[str, Any] = dict(obj["metadata"])
+    metadata["annotations"] = {**metadata.get("annotations", {}), SHIPPED: _digest(spec)}
+    return {**obj, "metadata": metadata, "spec": dict(spec)}
+
+
+def _digest(spec: Mapping[str, Any]) -> str:
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _default_domain() -> dict[str, Any]:
+    return {"apiVersion": API_VERSION, "kind": "Domain", "metadata": {"name": DEFAULT_DOMAIN}, "spec": {}}
+
+
+def _admin_binding() -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "RoleBinding",
+        "metadata": {"name": f"{ADMIN}-is-{PLATFORM_ADMIN}"},
+        "spec": {"subjects": [ADMIN], "roleRef": PLATFORM_ADMIN},
+    }
