@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
-from aspora.access.grants import BASIC_GRANTS, SYSTEM_PREFIX, authority_of_key
+from aspora.access.grants import BASIC_GRANTS, owner_of, roles_of_key
 from aspora.access.interface import Caller, ObjectReader, Wire
 from aspora.access.keys import KeyId, matches, parse_key
 from aspora.kit.clock import Clock
@@ -66,13 +66,12 @@ class Authenticator:
         return caller
 
     async def _resolve(self, key_id: KeyId, key: Wire, expires_at: datetime | None) -> Caller:
-        authority = await authority_of_key(self._reader, key)
-        owner = str(key["spec"]["owner"])
+        roles = await roles_of_key(self._reader, key)
         return Caller(
-            name=owner,
-            kind="system" if owner.startswith(SYSTEM_PREFIX) else "user",
-            grants=(*authority.grants, *BASIC_GRANTS),
-            roles=authority.roles,
+            name=owner_of(key),
+            kind=key["spec"].get("ownerKind", "user"),
+            grants=(*(grant for role in roles for grant in role.grants), *BASIC_GRANTS),
+            roles=tuple(str(role) for role in roles),
             key=str(key_id),
             expires_at=expires_at,
         )

@@ -62,8 +62,8 @@ def default_roles() -> list[dict[str, Any]]:
         {
             "apiVersion": API_VERSION,
             "kind": "Role",
-            "metadata": {"name": name, "annotations": {"aspora.dev/description": description}},
-            "spec": {"rules": [dict(rule) for rule in rules]},
+            "metadata": {"name": name},
+            "spec": {"description": description, "rules": [dict(rule) for rule in rules]},
         }
         for name, (description, rules) in ROLE_RULES.items()
     ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 PREFIX = "aspora"
 SECRET_BYTES = 32
+RANDOM_NAME_BYTES = 6
 
 _NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _KEY = re.compile(rf"{PREFIX}_(?:({_NAME})\.)?({_NAME})_([0-9a-f]{{{2 * SECRET_BYTES}}})")
@@ -42,9 +43,10 @@ class NewKey:
     key_hash: str
 
 
-def mint_key(key_id: KeyId, *, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> NewKey:
-    """A new key for the ApiKey object of that id."""
-    text = f"{PREFIX}_{key_id}_{random_bytes(SECRET_BYTES).hex()}"
+def mint_key(key_id: KeyId | None = None, *, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> NewKey:
+    """A new key for the ApiKey object of that id; without one, the object shall be cluster-wide with a random name."""
+    owner_id = key_id or KeyId("", f"k{random_bytes(RANDOM_NAME_BYTES).hex()}")
+    text = f"{PREFIX}_{owner_id}_{random_bytes(SECRET_BYTES).hex()}"
     return NewKey(text, hash_key(text))
 
 

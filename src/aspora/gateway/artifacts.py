@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from aspora.access.authorize import authorize, no_such_domain
 from aspora.access.interface import ObjectReader, Wire
+from aspora.artifacts.interface import ArtifactStore
 from aspora.gateway.http import MAX_ARTIFACT_BYTES, allow_body, caller_of, json_response, printable, query_of
 from aspora.meta.errors import BadRequest, FieldError, Invalid, NotFound
 
@@ -24,26 +24,6 @@ TAR_TYPE = "application/x-tar"
 CONCURRENT_UPLOADS = 4
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-
-
-class ArtifactStore(Protocol):
-    """Blobs by their SHA-256."""
-
-    async def put(self, data: bytes) -> str:
-        """Keep a blob; answers its digest, `sha256:…`. Keeping it twice is keeping it once."""
-        ...
-
-    async def get(self, digest: str) -> bytes:
-        """The blob, checked against its digest.
-
-        Raises:
-            NotFound: No such blob.
-        """
-        ...
-
-    async def exists(self, digest: str) -> bool:
-        """Whether the blob is there."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

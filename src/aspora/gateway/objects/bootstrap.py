@@ -7,23 +7,24 @@ import hashlib
 import json
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from aspora.access.defaults import PLATFORM_ADMIN, SYSTEM_CONTROLLER, SYSTEM_EXECUTOR, default_roles
 from aspora.access.interface import ANY, ANY_STATUS, Caller, Grant
 from aspora.access.keys import hash_key, parse_key
 from aspora.gateway.objects.resources import Resources, Target
-from aspora.gateway.objects.writes import ObjectWrites
+from aspora.gateway.objects.writes import ObjectWrites, Preconditions
 from aspora.meta.errors import API_VERSION, AlreadyExists, Conflict, NotFound
 from aspora.meta.objects import to_wire
+from aspora.meta.selectors import Requirement
 from aspora.store.interface import Store
 from aspora.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
 SHIPPED = "aspora.dev/shipped-digest"
+START_LABEL = "aspora.dev/start-key"
 DEFAULT_DOMAIN = "default"
-ADMIN = "admin"
 INTERNAL_CALLER = Caller(
     name="system:start", kind="system", grants=(Grant(None, frozenset({ANY}), frozenset({ANY, ANY_STATUS})),)
 )
@@ -37,27 +38,24 @@ class StartKey:
     Attributes:
         text: The key; it names its ApiKey object.
         owner: Who acts by it.
-        roles: Cluster-wide roles; empty for all that the owner may do.
+        roles: Cluster-wide roles bound to the owner.
+        owner_kind: `system` for Aspora's own processes.
     """
 
     text: str = field(repr=False)
     owner: str
-    roles: tuple[str, ...] = ()
+    roles: tuple[str, ...]
+    owner_kind: Literal["user", "system"] = "system"
 
 
 def admin_key(text: str) -> StartKey:
     """The key of local mode's administrator."""
-    return StartKey(text, ADMIN)
+    return StartKey(text, "admin", (PLATFORM_ADMIN,), "user")
 
 
-def executor_key(text: str) -> StartKey:
-    """The key by which executors read objects."""
-    return StartKey(text, "system:executor", (SYSTEM_EXECUTOR,))
-
-
-def controller_key(text: str) -> StartKey:
-    """The key by which controllers work."""
-    return StartKey(text, "system:controller", (SYSTEM_CONTROLLER,))
+def system_key(text: str) -> StartKey:
+    """The key by which Aspora's own processes work; they call as `system:aspora`."""
+    return StartKey(text, "aspora", (SYSTEM_EXECUTOR, SYSTEM_CONTROLLER))
 
 
 class Bootstrap:
@@ -69,10 +67,12 @@ class Bootstrap:
         self._by_kind = {kind.kind: kind for kind in resources.kinds()}
 
     async def run(self, *, shipped: Sequence[Mapping[str, Any]], keys: Iterable[StartKey]) -> None:
-        """Domain, roles, the administrator's binding, then what is `shipped` (providers and models), then keys."""
-        for obj in (_default_domain(), *default_roles(), _admin_binding(), *shipped):
+        """Domain and roles, then what is `shipped` (providers and models), then each key with its owner's binding."""
+        for obj in (_default_domain(), *default_roles(), *shipped):
             await self._ensure(obj)
         for key in keys:
+            for role in key.roles:
+                await self._ensure(_binding(key, role))
             await self._ensure_key(key)
 
     async def _ensure(self, obj: Mapping[str, Any]) -> None:
@@ -92,27 +92,24 @@ class Bootstrap:
             await self._try(self._writes.update(INTERNAL_CALLER, target, new, dry_run=False))
 
     async def _ensure_key(self, key: StartKey) -> None:
-        """The ApiKey object holds the hash of the key's text; a new text replaces the former one."""
+        """The ApiKey object holds the hash of the key's text; keys of the same owner from former starts go."""
         key_id = parse_key(key.text)
         if key_id is None or key_id.domain:
             raise ValueError(f"the start key of {key.owner!r} is not a cluster-wide key as mint_key makes them")
-        spec = {"owner": key.owner, "roles": list(key.roles), "keyHash": hash_key(key.text)}
+        key_hash = hash_key(key.text)
+        former = await self._store.list("ApiKey", domain="", labels=[Requirement(START_LABEL, "=", (key.owner,))])
+        for old in former.items:
+            if old["spec"].get("keyHash") == key_hash:
+                return
+            same = Preconditions(uid=old["metadata"]["uid"])
+            await self._try(self._writes.delete(INTERNAL_CALLER, self._target(old), same, dry_run=False))
         obj: dict[str, Any] = {
             "apiVersion": API_VERSION,
             "kind": "ApiKey",
-            "metadata": {"name": key_id.name},
-            "spec": spec,
+            "metadata": {"name": key_id.name, "labels": {START_LABEL: key.owner}},
+            "spec": {"owner": key.owner, "ownerKind": key.owner_kind, "keyHash": key_hash},
         }
-        target = self._target(obj)
-        try:
-            old = await self._store.get(target.key)
-        except NotFound:
-            await self._try(self._writes.create(INTERNAL_CALLER, target, obj, dry_run=False))
-            return
-        if old["spec"].get("keyHash") != spec["keyHash"]:
-            obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-            obj["spec"] = {**old["spec"], **spec}
-            await self._try(self._writes.update(INTERNAL_CALLER, target, obj, dry_run=False))
+        await self._try(self._writes.create(INTERNAL_CALLER, self._target(obj), obj, dry_run=False))
 
     def _target(self, obj: Mapping[str, Any]) -> Target:
         return Target(self._by_kind[obj["kind"]], "", obj["metadata"]["name"])
@@ -121,7 +118,7 @@ class Bootstrap:
         """Another process that starts at the same moment may be first; it writes the same."""
         try:
             await write
-        except (AlreadyExists, Conflict) as e:
+        except (AlreadyExists, Conflict, NotFound) as e:
             log.info("another process made it first", reason=e.reason)
 
 
@@ -140,10 +137,10 @@ def _default_domain() -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": "Domain", "metadata": {"name": DEFAULT_DOMAIN}, "spec": {}}
 
 
-def _admin_binding() -> dict[str, Any]:
+def _binding(key: StartKey, role: str) -> dict[str, Any]:
     return {
         "apiVersion": API_VERSION,
         "kind": "RoleBinding",
-        "metadata": {"name": f"{ADMIN}-is-{PLATFORM_ADMIN}"},
-        "spec": {"subjects": [ADMIN], "roleRef": PLATFORM_ADMIN},
+        "metadata": {"name": f"{key.owner}-is-{role}"},
+        "spec": {"subjects": [{"kind": key.owner_kind, "name": key.owner}], "roleRef": {"name": role}},
     }

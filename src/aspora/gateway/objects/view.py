@@ -121,9 +121,13 @@ class ObjectView:
         if age > MAX_AGE_SECONDS:
             raise Unavailable(f"the view of the objects is {age:.1f} s old; at most {MAX_AGE_SECONDS:g} s is served")
 
-    def changes(self, *kinds: str) -> int:
-        """A number that grows with each change of these kinds; what was computed from them is good while it stays."""
-        return sum(self._changes[kind] for kind in kinds)
+    def version_of(self, *kinds: str) -> int | None:
+        """A number that grows with each change of these kinds: what was computed from them is good while it stays.
+
+        None while the view is stale: then nothing may be kept.
+        """
+        fresh = all(self._is_fresh(kind) for kind in kinds)
+        return sum(self._changes[kind] for kind in kinds) if fresh else None
 
     async def get(self, kind: str, name: str, *, domain: str = "") -> Wire | None:
         """The object, or None when there is none."""

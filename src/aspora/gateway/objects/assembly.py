@@ -1,0 +1,83 @@
+"""The object door put together: `main` calls this once and mounts what it gives."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from starlette.routing import BaseRoute
+
+from aspora.access.authenticate import KINDS_READ, Authenticator
+from aspora.admission.builtins import load_chain
+from aspora.admission.interface import AdmissionPorts
+from aspora.apis.kind import Kind
+from aspora.gateway.objects.bootstrap import Bootstrap
+from aspora.gateway.objects.reads import ObjectReads
+from aspora.gateway.objects.resources import Resources
+from aspora.gateway.objects.routes import ObjectDoor, object_routes
+from aspora.gateway.objects.view import ObjectView
+from aspora.gateway.objects.watches import ObjectWatches
+from aspora.gateway.objects.writes import ObjectWrites
+from aspora.gateway.streams import Streams
+from aspora.kit.clock import Clock
+from aspora.store.interface import Store
+from aspora.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectParts:
+    """What the door consists of.
+
+    Attributes:
+        routes: For `build_app`, last among its parts.
+        view: To be run (`view.run`) and to be read by other parts.
+        authenticate: For `AppConfig`.
+        bootstrap: To be run once before serving.
+        resources: All kinds.
+    """
+
+    routes: list[BaseRoute]
+    view: ObjectView
+    authenticate: Authenticator
+    bootstrap: Bootstrap
+    resources: Resources
+
+
+def assemble(
+    *,
+    store: Store,
+    kinds: Iterable[Kind],
+    tail_age_seconds: Callable[[], float],
+    clock: Clock,
+    metrics: Metrics,
+    streams: Streams,
+) -> ObjectParts:
+    """Put the door together over a store.
+
+    Args:
+        store: Where objects live.
+        kinds: All kinds, e.g. `load_kinds()`.
+        tail_age_seconds: How long ago the store last knew that it had handed on every change.
+        clock: For instants in objects and for expiry.
+        metrics: Where to count.
+        streams: Shared by all parts that stream.
+    """
+    resources = Resources(kinds)
+    view = ObjectView(store=store, tail_age_seconds=tail_age_seconds, metrics=metrics)
+    reads = ObjectReads(store=store, reader=view)
+    writes = ObjectWrites(
+        store=store,
+        view=view,
+        reads=reads,
+        resources=resources,
+        admission=load_chain(AdmissionPorts(reader=view)),
+        clock=clock,
+        metrics=metrics,
+    )
+    watches = ObjectWatches(store=store, reads=reads)
+    door = ObjectDoor(resources, reads, writes, watches, streams, clock)
+    return ObjectParts(
+        routes=object_routes(door),
+        view=view,
+        authenticate=Authenticator(reader=view, clock=clock, version=lambda: view.version_of(*KINDS_READ)),
+        bootstrap=Bootstrap(store=store, writes=writes, resources=resources),
+        resources=resources,
+    )
