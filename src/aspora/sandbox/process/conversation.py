@@ -59,12 +59,11 @@ class Conversation:
 
     async def close(self) -> None:
         """Stop listening; the descriptors may be closed afterwards."""
+        self.verdict.cancel()
         self._stdout.pause()
         self._stderr.pause()
         self._stdin.close()
         await self._leave_calls()
-        if not self.verdict.done():
-            self.verdict.cancel()
 
     def stderr_tail(self) -> str:
         """The last part of what the job printed."""
@@ -109,7 +108,7 @@ class Conversation:
             line = self._peer.respond(call.call_id, await self._host.call(call.method, call.params))
         except StatusError as refusal:
             line = self._peer.refuse(call.call_id, refusal)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a defect of the host must not leak to the handler
             _log.exception("host call failed", extra={"method": call.method})
             line = self._peer.refuse(call.call_id, Internal("the host failed to answer; its log says why"))
         self._stdin.write(line)

@@ -69,4 +69,9 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
         data, fds, _, _ = socket.recv_fds(sock, MAX_MESSAGE_BYTES, 3)
     except ConnectionResetError:
         return None
-    return (json.loads(data), fds) if data else None
+    return (decode(data), fds) if data else None
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """Read one message."""
+    return json.loads(data)
