@@ -6,6 +6,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,7 @@ _INITDB_TIMEOUT_SECONDS = 180.0
 _ROOM_FOR_NEW_CLUSTER_BYTES = 200_000_000
 _ORPHAN_PROBE_SECONDS = 0.05
 _SECRET_BYTES = 24
+_SCRATCH_PREFIX = "postgres.new-"
 _HBA = """\
 # Written by Aspora at each start. Nobody comes in without a password.
 local all all scram-sha-256
@@ -121,13 +123,10 @@ def create_cluster(cluster: Cluster, binaries: Binaries, credentials: Credential
         Timeout: It took too long.
         OSError: The data folder can't be written.
     """
-    scratch = cluster.path.with_name("postgres.new")
+    _check_room(cluster.data_dir)
     secret_path = cluster.data_dir / "postgres.initdb-password"
+    scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=cluster.data_dir))
     try:
-        _check_room(cluster.data_dir)
-        if scratch.exists():
-            shutil.rmtree(scratch)
-        scratch.mkdir(mode=0o700)
         _write_private(secret_path, credentials.superuser, owner=cluster.user)
         if os.geteuid() != cluster.user.uid:
             os.chown(scratch, cluster.user.uid, cluster.user.gid)
@@ -135,6 +134,12 @@ def create_cluster(cluster: Cluster, binaries: Binaries, credentials: Credential
         scratch.rename(cluster.path)
     finally:
         secret_path.unlink(missing_ok=True)
+
+
+def sweep_scratch(cluster: Cluster) -> None:
+    """Remove what interrupted makings left; a dying initdb may still write there: the rest waits for next time."""
+    for leftover in cluster.data_dir.glob(f"{_SCRATCH_PREFIX}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _check_room(data_dir: Path) -> None:

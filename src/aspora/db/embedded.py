@@ -27,6 +27,7 @@ from aspora.db.cluster import (
     explain_failure,
     load_credentials,
     settle_orphan,
+    sweep_scratch,
     write_hba,
 )
 from aspora.db.data_dir import DataDirLock, explained, first_closed, prepare_data_dir
@@ -206,6 +207,7 @@ class EmbeddedPostgres:
         user = server_user(uid=os.geteuid(), name=self._os_user_name)
         binaries = self._reachable_binaries(folder, user)
         cluster = Cluster(data_dir=folder, user=user)
+        sweep_scratch(cluster)
         credentials = load_credentials(cluster)
         if not cluster.is_made():
             self._progress("making the database (once)")
@@ -271,6 +273,8 @@ class EmbeddedPostgres:
     ) -> bool:
         """True once a query is answered and role and database are there; False when the process ended first."""
         while time.monotonic() < deadline:
+            if process.wait(_READY_PROBE_SECONDS):
+                return False
             try:
                 with _connect(endpoint, credentials, database="template1") as connection:
                     _bootstrap(connection, credentials)
@@ -281,8 +285,6 @@ class EmbeddedPostgres:
                         "the embedded PostgreSQL refuses its own password; restore the file postgres.credentials that"
                         " belongs to this data folder"
                     ) from error
-            if process.wait(_READY_PROBE_SECONDS):
-                return False
         raise Timeout(
             f"the embedded PostgreSQL was not ready within {self._start_timeout_seconds:g} s (log: {self.log_path});"
             f" it may be recovering from a crash: try again\n{process.tail()}"
@@ -302,7 +304,7 @@ class EmbeddedPostgres:
 
 def _connect(endpoint: Endpoint, credentials: Credentials, *, database: str) -> psycopg.Connection[tuple[object, ...]]:
     url = _url(endpoint, role=SUPERUSER, password=credentials.superuser, database=database)
-    return psycopg.connect(url, autocommit=True, connect_timeout=5)
+    return psycopg.connect(url, autocommit=True, connect_timeout=2)
 
 
 def _bootstrap(connection: psycopg.Connection[tuple[object, ...]], credentials: Credentials) -> None:

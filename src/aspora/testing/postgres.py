@@ -112,11 +112,11 @@ def exclusive(path: Path) -> Generator[None]:
 def _folder() -> Path:
     """One folder for each user and checkout, where root's database user can reach it (pytest's own are closed)."""
     checkout = hashlib.sha256(os.fsencode(Path(__file__).resolve())).hexdigest()[:10]
-    return _fast_place() / f"aspora-test-{os.geteuid()}-{checkout}"
+    return fast_folder() / f"aspora-test-{os.geteuid()}-{checkout}"
 
 
-def _fast_place() -> Path:
-    """Memory when there is plenty: copying the template's 400 files waits for everybody's disk writes otherwise."""
+def fast_folder() -> Path:
+    """Where a test's server keeps its files: memory if there is plenty, for a cluster is a thousand small files."""
     try:
         memory = os.statvfs(_MEMORY)
     except FileNotFoundError:
