@@ -16,7 +16,7 @@ NOT_KNOWN = (
 ADVICE = {
     "favourable": "Compared with the past, this is a favourable moment to sell {sold}; waiting would be a bet on more.",
     "unfavourable": (
-        "Compared with the past, this is an unfavourable moment to sell {sold}. If nothing presses, exchanging in parts "
+        "Compared with the past, this is an unfavourable moment to sell {sold}. If nothing presses, selling in parts "
         "over some months limits regret; a lower rate may still follow."
     ),
     "no_clear_case": "The past makes no clear case for now or later; let the day on which you need the money decide.",

@@ -1,4 +1,4 @@
-"""The skill against the ECB's own file, joined again here and computed anew with csv, fractions and the statistics module."""
+"""The skill against the ECB's own file: computed anew with csv, fractions and the statistics module."""
 
 import csv
 import gzip
