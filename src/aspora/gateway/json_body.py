@@ -36,8 +36,10 @@ def parse_json(body: bytes) -> Any:
         raise BadRequest(f"the body is not JSON: {e.msg} at line {e.lineno}, column {e.colno}") from None
     except RecursionError:
         raise _too_deep() from None
-    except ValueError as e:
-        raise BadRequest(f"the body is not JSON that can be kept: {e}") from None
+    except _Unkeepable as e:
+        raise BadRequest(f"the body can't be kept: {e}") from None
+    except ValueError:
+        raise BadRequest("the body can't be kept: a whole number has too many digits") from None
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH or _SUSPECT_ESCAPE.search(body):
         _check_tree(value)
     return value
@@ -57,6 +59,10 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
+class _Unkeepable(ValueError):
+    """JSON by the letter, yet nothing that could be stored and read back the same."""
+
+
 _SORTS: dict[type, str] = {
     list: "a list",
     str: "a string",
@@ -73,7 +79,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"key {key[:80]!r} appears twice in one object")
+                raise _Unkeepable(f"key {key[:80]!r} appears twice in one object")
             seen.add(key)
     return found
 
@@ -81,12 +87,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"number {text[:40]} is too large")
+        raise _Unkeepable(f"number {text[:40]} is too large")
     return value
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number in JSON")
+    raise _Unkeepable(f"{name} is not a number in JSON")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)

@@ -1,0 +1,57 @@
+"""Structured logs."""
+
+import io
+import json
+import logging
+from collections.abc import Generator
+
+import pytest
+
+from aspora.telemetry.logs import configure_logging, get_logger, log_fields
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Generator[None]:
+    root = logging.getLogger()
+    handlers, level, own = list(root.handlers), root.level, logging.getLogger("aspora").level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger("aspora").setLevel(own)
+
+
+def test_json_lines_hold_message_fields_and_surroundings() -> None:
+    out = io.StringIO()
+    configure_logging(form="json", stream=out)
+    with log_fields(request="r1"):
+        get_logger("aspora.x").info("object written", kind="Skill", name="a\nb")
+        logging.getLogger("aspora.y").warning("plain", extra={"loop": "z"})
+    get_logger("aspora.x").debug("not seen")
+    first, second = (json.loads(line) for line in out.getvalue().splitlines())
+    assert (first["message"], first["kind"], first["name"], first["request"]) == (
+        "object written",
+        "Skill",
+        "a\nb",
+        "r1",
+    )
+    assert (second["level"], second["loop"]) == ("warning", "z")
+    assert "request" not in json.loads(json.dumps(second))
+
+
+def test_console_lines_quote_what_could_be_mistaken() -> None:
+    out = io.StringIO()
+    configure_logging(form="console", stream=out)
+    get_logger("aspora.x").info("done", a="b c", d='"', e="plain", f="x\ny")
+    line = out.getvalue()
+    assert line.count("\n") == 1
+    assert r'a="b c" d="\"" e=plain f="x\ny"' in line
+
+
+def test_an_error_brings_its_traceback() -> None:
+    out = io.StringIO()
+    configure_logging(form="json", stream=out)
+    try:
+        raise ValueError("why")
+    except ValueError as e:
+        get_logger("aspora.x").error("failed", error=e)
+    assert "ValueError: why" in json.loads(out.getvalue())["traceback"]
