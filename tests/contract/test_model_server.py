@@ -106,11 +106,12 @@ async def test_asks_for_tools_then_answers_from_their_results(http: aiohttp.Clie
 
 async def test_the_official_client_reads_a_streamed_tool_call() -> None:
     rules = [{"tool_calls": [{"name": "read", "arguments": {"path": "a/b.md"}}, {"name": "list"}]}]
-    async with server(rules=rules) as running:
-        async with AsyncOpenAI(base_url=running.url, api_key="k", max_retries=0) as client:
-            async with client.chat.completions.stream(model="m", messages=ASK["messages"]) as stream:
-                final = await stream.get_final_completion()
-            models = [m.id async for m in client.models.list()]
+    running = server(rules=rules)
+    async with running, AsyncOpenAI(base_url="http://unset", api_key="k", max_retries=0) as client:
+        client.base_url = running.url
+        async with client.chat.completions.stream(model="m", messages=ASK["messages"]) as stream:
+            final = await stream.get_final_completion()
+        models = [m.id async for m in client.models.list()]
     calls = final.choices[0].message.tool_calls or []
     assert [(c.function.name, c.function.arguments) for c in calls] == [("read", '{"path": "a/b.md"}'), ("list", "{}")]
     assert models == ["scripted"]

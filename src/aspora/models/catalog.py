@@ -147,6 +147,15 @@ def _name(obj: Wire) -> str:
 
 
 def _check_base_url(url: str, *, variable: str | None) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ModelNotConfigured(f"{variable or 'baseUrl'} is not a URL; write it like http://127.0.0.1:8000/v1")
+    """Check a URL that came from the environment; it is never shown, for it may hold a credential by mistake."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    except ValueError:
+        usable = plain = False
+    if not usable or not plain:
+        raise ModelNotConfigured(
+            f"{variable or 'baseUrl'} is not a URL without user, password and query; "
+            "write it like http://127.0.0.1:8000/v1"
+        )

@@ -174,7 +174,7 @@ async def send(
     except TimeoutError:
         message = f"no whole answer within {sending.timeout_seconds:.1f} s"
         raise UpstreamFault("timeout", message, then=Then.FALL_BACK, in_doubt=bool(sending.sent.headers)) from None
-    except (aiohttp.ClientError, OSError) as e:
+    except (aiohttp.ClientError, OSError, UnicodeError) as e:
         outcome = "disconnected" if sending.sent.headers else "unreachable"
         message = f"{type(e).__name__} at {sending.endpoint.base_url}"
         raise UpstreamFault(outcome, message, then=Then.RETRY, in_doubt=bool(sending.sent.headers)) from None
