@@ -1,1 +1,5 @@
-"""Runs executions: context, handlers in a sandbox, the agent loop. `durable` alone imports dbos."""
+"""Runs executions: claims them, builds the handler's context, runs handlers and the agent loop, writes the end.
+
+`durable` alone imports dbos, `agent*` alone the agent library; both are loaded by name, in the background. Nothing here
+serves HTTP, and objects are only read, through the client.
+"""

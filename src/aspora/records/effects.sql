@@ -21,7 +21,7 @@ where execution_id = %(execution_id)s and connector = %(connector)s and operatio
 returning state
 
 -- name: finish_effect
-update effects set state = 'done', result = %(result)s::jsonb, finished_at = now()
+update effects set state = 'done', result = %(result)s::json, finished_at = now()
 where execution_id = %(execution_id)s and connector = %(connector)s and operation = %(operation)s
     and arguments_digest = %(arguments_digest)s and occurrence = %(occurrence)s
     and state = 'intent' and owner_epoch = %(owner_epoch)s

@@ -16,6 +16,9 @@ from aspora.records.rows import Claim, Ending, Event, ModelCall, NewExecution, O
 from aspora.records.state import State
 
 _queries = Queries.load("aspora.records", "executions.sql")
+STAGES = ("gateway", "record", "artifact", "process", "model", "finish")
+"""Stages of an execution in the order they happen; `process` for handlers, `model` for agents."""
+
 _MAX_CANDIDATES = 10
 _MAX_SWEPT = 500
 
@@ -228,6 +231,7 @@ class Executions:
                 attempt=claim.attempt,
                 at=call.at,
                 alias=storable_text(call.alias),
+                provider=call.provider,
                 upstream=storable_text(call.upstream),
                 outcome=call.outcome,
                 input_tokens=call.input_tokens,
@@ -281,6 +285,7 @@ def _claim(row: Mapping[str, Any], owner: Owner) -> Claim:
         owner=owner,
         attempt=row["attempt"],
         cancel_requested=row["cancel_requested_at"] is not None,
+        spent_micro_usd=row["cost_micro_usd"],
         queued_ms=max(0.0, row["queued_ms"]),
     )
 
@@ -329,8 +334,12 @@ def _status(row: Mapping[str, Any]) -> dict[str, Any]:
         "costMicroUsd": row["cost_micro_usd"],
         "inputTokens": row["input_tokens"],
         "outputTokens": row["output_tokens"],
-        "stages": row["stages"],
+        "stages": {name: row["stages"][name] for name in sorted(row["stages"], key=_stage_order)},
     }
+
+
+def _stage_order(name: str) -> tuple[int, str]:
+    return (STAGES.index(name) if name in STAGES else len(STAGES), name)
 
 
 def _time(moment: datetime | None) -> str | None:

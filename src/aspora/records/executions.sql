@@ -192,17 +192,20 @@ limit %(limit)s
 -- The money is spent whoever owns the execution by now, so nothing guards this.
 with called as (
     insert into model_calls (
-        execution_id, day, attempt, at, alias, upstream, outcome, input_tokens, output_tokens, cost_micro_usd,
-        cost_source, duration_ms
+        execution_id, day, attempt, at, alias, provider, upstream, outcome, input_tokens, output_tokens,
+        cost_micro_usd, cost_source, duration_ms
     ) values (
-        %(id)s, %(day)s, %(attempt)s, %(at)s, %(alias)s, %(upstream)s, %(outcome)s, %(input_tokens)s,
+        %(id)s, %(day)s, %(attempt)s, %(at)s, %(alias)s, %(provider)s, %(upstream)s, %(outcome)s, %(input_tokens)s,
         %(output_tokens)s, %(cost_micro_usd)s, %(cost_source)s, %(duration_ms)s
     )
+    returning input_tokens, output_tokens, cost_micro_usd
 )
-update executions
-set cost_micro_usd = cost_micro_usd + %(cost_micro_usd)s, input_tokens = input_tokens + %(input_tokens)s,
-    output_tokens = output_tokens + %(output_tokens)s
-where id = %(id)s and day = %(day)s
+update executions as e
+set cost_micro_usd = e.cost_micro_usd + coalesce(called.cost_micro_usd, 0),
+    input_tokens = e.input_tokens + coalesce(called.input_tokens, 0),
+    output_tokens = e.output_tokens + coalesce(called.output_tokens, 0)
+from called
+where e.id = %(id)s and e.day = %(day)s
 
 -- name: list_model_calls
 select * from model_calls where execution_id = %(id)s and day = %(day)s order by id

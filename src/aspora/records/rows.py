@@ -52,6 +52,7 @@ class Claim:
     Attributes:
         attempt: Counts from 1; the final update is refused when another attempt has begun.
         cancel_requested: The cancellation came while nobody ran it.
+        spent_micro_usd: What its earlier attempts spent on models.
         queued_ms: From its creation to this claim.
     """
 
@@ -71,6 +72,7 @@ class Claim:
     owner: Owner
     attempt: int
     cancel_requested: bool
+    spent_micro_usd: int
     queued_ms: float
 
 
@@ -106,22 +108,23 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
-    """One call of a model, as it was paid for.
+    """One request to a model, as it was paid for; tokens and cost are None where nobody knows them.
 
     Attributes:
         alias: The name the skill asked for.
-        upstream: The model that answered.
-        outcome: `ok`, or the CamelCase reason of the failure.
-        cost_source: Where the price came from: `upstream`, `prices`, `none`.
+        upstream: The provider's name of the model that answered.
+        outcome: `ok`, or what went wrong.
+        cost_source: Where the cost comes from, e.g. `upstream`, `prices`.
     """
 
     at: datetime
     alias: str
+    provider: str
     upstream: str
     outcome: str
-    input_tokens: int
-    output_tokens: int
-    cost_micro_usd: int
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_micro_usd: int | None
     cost_source: str
     duration_ms: float
 

@@ -1,0 +1,156 @@
+"""DBOS in one process: its settings, its life, and the few calls we make of it, off the event loop.
+
+DBOS is a singleton of the process with threads of its own. What blocks runs on one thread kept for it; the bodies of
+workflows run on the event loop that started it, where the sandbox driver and the database pool live.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import sqlalchemy
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, WorkflowStatus
+from psycopg.conninfo import conninfo_to_dict
+
+from aspora.executor.starter import APPLICATION, PROTOCOL_VERSION, QUEUE, WORKFLOW
+from aspora.telemetry.logs import get_logger
+
+T = TypeVar("T")
+SCHEMA: Final = "dbos"
+_POOL_SIZE: Final = 6
+_MAX_THREADS: Final = 16
+_POLLING_SECONDS: Final = 0.1
+_MAX_LISTED: Final = 1000
+_log = get_logger(__name__)
+
+Body = Callable[[str], Awaitable[None]]
+"""Runs one execution by its id."""
+
+
+class _ForwardToOurs(logging.Handler):
+    """DBOS's warnings under our logger: a constant message, its own text as a field."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _log.warning("workflow engine", text=record.getMessage(), cause=_cause_of(record))
+
+
+def _cause_of(record: logging.LogRecord) -> str:
+    raised = record.exc_info[1] if record.exc_info else None
+    return type(raised).__name__ if raised is not None else ""
+
+
+def _quieten() -> None:
+    """Before DBOS finds its logger without a handler and gives it one that prints."""
+    logger = logging.getLogger("dbos")
+    logger.handlers = [_ForwardToOurs(level=logging.WARNING)]
+    logger.propagate = False
+
+
+def engine_for(dsn: str) -> sqlalchemy.Engine:
+    """A small pool of DBOS's own on the same database."""
+    known: dict[str, Any] = {k: v for k, v in conninfo_to_dict(dsn).items() if v is not None}
+    url = sqlalchemy.URL.create("postgresql+psycopg", database=str(known.get("dbname") or ""))
+    arguments = {**known, "application_name": "aspora-durable", "connect_timeout": 10}
+    return sqlalchemy.create_engine(
+        url, connect_args=arguments, pool_size=_POOL_SIZE, max_overflow=0, pool_timeout=30, pool_pre_ping=True
+    )
+
+
+class Engine:
+    """The workflow engine of this process.
+
+    Args:
+        dsn: The database; DBOS keeps its tables in a schema of its own there.
+        executor_id: Never used before, so that what an earlier process left is nobody's but the recovery's.
+        slots: Workflows at once.
+        body: What the workflow of an execution does.
+    """
+
+    def __init__(self, *, dsn: str, executor_id: str, slots: int, body: Body) -> None:
+        self._dsn = dsn
+        self._executor_id = executor_id
+        self._slots = slots
+        self._body = body
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="durable-engine")
+
+    async def start(self) -> None:
+        """Make or migrate the schema, register workflow and queue, begin to take work."""
+        _quieten()
+        engine = engine_for(self._dsn)
+        config: DBOSConfig = {
+            "name": APPLICATION,
+            "system_database_engine": engine,
+            "dbos_system_schema": SCHEMA,
+            "application_version": PROTOCOL_VERSION,
+            "executor_id": self._executor_id,
+            "max_executor_threads": _MAX_THREADS,
+            "serializer": DBOSPortableJSONSerializer(),
+            "enable_otlp": False,
+            "log_level": "WARNING",
+        }
+        dbos = DBOS(config=config)
+        # Launched from another thread, DBOS would run workflows on a loop of its own.
+        dbos._background_event_loop.set_main_loop()  # pyright: ignore[reportPrivateUsage]
+        body = self._body
+
+        async def run_execution(execution: str) -> None:
+            await body(execution)
+
+        DBOS.workflow(name=WORKFLOW)(run_execution)
+        DBOS.listen_queues([QUEUE])
+        try:
+            await self._call(self._launch)
+        except BaseException:
+            await self.stop()
+            raise
+
+    def _launch(self) -> None:
+        DBOS.launch()
+        DBOS.register_queue(
+            QUEUE,
+            worker_concurrency=self._slots,
+            polling_interval_sec=_POLLING_SECONDS,
+            on_conflict="always_update",
+        )
+
+    async def owners_of_pending(self) -> set[str]:
+        """Executor ids that have work under way, dead ones too."""
+        found = await self._call(
+            lambda: DBOS.list_workflows(status="PENDING", limit=_MAX_LISTED, load_input=False, load_output=False)
+        )
+        return {status.executor_id for status in found if status.executor_id}
+
+    async def recover(self, dead: set[str]) -> None:
+        """Put the work of dead executors back into the queue; doing it twice does no harm."""
+        ids = sorted(dead)
+        # The one way DBOS has without its paid conductor; private, pinned by the version range and by our tests.
+        await self._call(lambda: DBOS._recover_pending_workflows(ids))  # pyright: ignore[reportPrivateUsage]
+
+    async def forget_ended(self, *, before: str, limit: int = 500) -> int:
+        """Delete workflows that ended before an RFC 3339 instant; how many there were."""
+
+        def forget() -> int:
+            ended: list[WorkflowStatus] = DBOS.list_workflows(
+                completed_before=before,
+                status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+                limit=limit,
+                load_input=False,
+                load_output=False,
+            )
+            if ended:
+                DBOS.delete_workflows([status.workflow_id for status in ended])
+            return len(ended)
+
+        return await self._call(forget)
+
+    async def stop(self) -> None:
+        """End DBOS; workflows still under way stay as they are, for another process to recover."""
+        await self._call(lambda: DBOS.destroy(destroy_registry=True))
+        # DBOS put its own, now closed, executor in the place of the loop's.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+        self._thread.shutdown(wait=False)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

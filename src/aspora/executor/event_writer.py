@@ -1,0 +1,70 @@
+"""Writes the events of all running attempts together, soon after they happen, so that followers see them."""
+
+import asyncio
+
+from aspora.executor.trace import Trace
+from aspora.kit.supervise import wait_for_event
+from aspora.meta.errors import StatusError
+from aspora.records.events import Addressed, Events
+from aspora.records.rows import Event
+from aspora.records.wakeups import CHANGED, Wakeups
+from aspora.telemetry.logs import get_logger
+
+_FLUSH_INTERVAL_SECONDS = 0.1
+_IDLE_CHECK_SECONDS = 60.0
+_log = get_logger(__name__)
+
+
+class EventWriter:
+    """Gathers for a moment, then writes one statement for all; `run` must be running."""
+
+    def __init__(self, events: Events, wakeups: Wakeups) -> None:
+        self._events = events
+        self._wakeups = wakeups
+        self._dirty: set[Trace] = set()
+        self._any_dirty = asyncio.Event()
+        self._writing = asyncio.Lock()
+
+    def __call__(self, trace: Trace) -> None:
+        """Take note that a trace has something to write."""
+        self._dirty.add(trace)
+        self._any_dirty.set()
+
+    async def take_rest(self, trace: Trace) -> list[Event]:
+        """The events that are still to be written, for whoever writes the attempt's end.
+
+        Waits for a write under way that may hold earlier ones, so that the end is the last a follower sees.
+        """
+        async with self._writing:
+            self._dirty.discard(trace)
+            return trace.take()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Write until told to stop, and then once more."""
+        while not stop.is_set():
+            if await wait_for_event(self._any_dirty, _IDLE_CHECK_SECONDS):
+                await wait_for_event(stop, _FLUSH_INTERVAL_SECONDS)
+                await self.flush()
+
+    async def flush(self) -> None:
+        """Write what there is now; what can't be written stays for the next time."""
+        async with self._writing:
+            self._any_dirty.clear()
+            traces, self._dirty = self._dirty, set()
+            taken = [(trace, trace.take()) for trace in traces]
+            batch = [_addressed(trace, event) for trace, events in taken for event in events]
+            try:
+                await self._events.append(batch)
+            except StatusError as error:
+                _log.warning("events not written yet", reason=error.reason, events=len(batch))
+                for trace, events in taken:
+                    trace.give_back(events)
+                    self(trace)
+                return
+        if batch:
+            self._wakeups.send(CHANGED)
+
+
+def _addressed(trace: Trace, event: Event) -> Addressed:
+    claim = trace.claim
+    return Addressed(claim.id, claim.day, claim.attempt, event)

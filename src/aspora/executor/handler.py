@@ -1,0 +1,89 @@
+"""Runs a skill's handler in the sandbox."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from aspora.executor.context import handler_context
+from aspora.executor.failures import ExecutionFailed
+from aspora.executor.host_calls import HostCalls
+from aspora.executor.interface import Blobs
+from aspora.executor.results import Given, keep_result
+from aspora.executor.work import Work
+from aspora.kit.clock import Clock
+from aspora.meta.errors import Invalid, Unavailable
+from aspora.sandbox.interface import Job, Outcome, RunId, SandboxDriver
+
+_MAX_OUTPUT_CHARACTERS: Final = 8192
+_STEP: Final = "handler"
+
+
+class HandlerWorker:
+    """The worker for skills that have a handler.
+
+    Args:
+        driver_name: What the record says of where it ran.
+    """
+
+    def __init__(self, driver: SandboxDriver, *, driver_name: str, blobs: Blobs, clock: Clock) -> None:
+        self._driver = driver
+        self._driver_name = driver_name
+        self._blobs = blobs
+        self._clock = clock
+
+    async def __call__(self, work: Work) -> Given:
+        """Run the handler once, or take from the journal what an earlier attempt got from it."""
+
+        async def run() -> dict[str, Any]:
+            result = await self._run(work)
+            return (await keep_result(result, blobs=self._blobs, driver=self._driver_name)).to_json()
+
+        return Given.from_json(await work.journal.step(_STEP, run))
+
+    async def _run(self, work: Work) -> Mapping[str, Any]:
+        with work.trace.stage("artifact"):
+            folder = await self._driver.prepare(work.folder)
+        host = HostCalls(folder=work.folder, tools=work.plan.tools, trace=work.trace, clock=self._clock)
+        job = Job(
+            run_id=RunId(f"{work.claim.id}.{work.claim.attempt}"),
+            artifact_dir=folder,
+            entry_point=work.plan.entry_point,
+            context=handler_context(work.claim, work.plan, work.input, deadline_seconds=work.timeout_seconds),
+            limits=replace(work.plan.limits, timeout_seconds=work.timeout_seconds),
+            language=work.plan.language,
+        )
+        with work.trace.stage("process"):
+            outcome = await self._run_job(job, host)
+        _tell(outcome, work)
+        return _result_of(outcome)
+
+    async def _run_job(self, job: Job, host: HostCalls) -> Outcome:
+        try:
+            return await self._driver.run(job, host)
+        except Unavailable as error:
+            raise ExecutionFailed("SandboxUnavailable", error.message) from None
+        except Invalid as error:
+            raise ExecutionFailed("SandboxRefused", error.message) from None
+
+
+def _tell(outcome: Outcome, work: Work) -> None:
+    usage = outcome.usage
+    work.trace.emit(
+        "HandlerEnded",
+        wallMs=round(usage.wall_seconds * 1000, 1),
+        cpuMs=round(usage.cpu_seconds * 1000, 1),
+        startMs=round(usage.start_seconds * 1000, 1),
+        maxRssBytes=usage.max_rss_bytes,
+        stages={name: round(seconds * 1000, 1) for name, seconds in usage.stages.items()},
+    )
+    if outcome.stderr_tail:
+        work.trace.emit("Output", text=outcome.stderr_tail[-_MAX_OUTPUT_CHARACTERS:])
+    if outcome.failure is not None and outcome.failure.details:
+        work.trace.emit("HandlerFailed", reason=outcome.failure.reason.value, details=outcome.failure.details)
+
+
+def _result_of(outcome: Outcome) -> Mapping[str, Any]:
+    if outcome.failure is not None:
+        raise ExecutionFailed(outcome.failure.reason.value, outcome.failure.message)
+    assert outcome.result is not None, "a sandbox outcome holds a result or a failure"
+    return outcome.result

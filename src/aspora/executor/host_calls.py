@@ -1,0 +1,95 @@
+"""The host's side of a handler's capabilities: permission first, then the call, then an event with its time."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from aspora.executor.trace import Trace
+from aspora.kit.clock import Clock
+from aspora.meta.errors import Forbidden, Invalid, MethodNotAllowed, NotFound, StatusError, TooLarge
+from aspora.meta.names import did_you_mean
+from aspora.sandbox.interface import Json
+
+MAX_READ_BYTES: Final = 1024 * 1024
+_MAX_LOG_CHARACTERS = 8192
+_MAX_SHOWN_CHARACTERS = 200
+
+
+class HostCalls:
+    """Answers the calls of one run of a handler.
+
+    Args:
+        folder: The skill's files.
+        tools: Tools that the skill is permitted to use.
+    """
+
+    def __init__(self, *, folder: Path, tools: Collection[str], trace: Trace, clock: Clock) -> None:
+        self._folder = folder
+        self._tools = tools
+        self._trace = trace
+        self._clock = clock
+        self._methods: Mapping[str, Callable[[Mapping[str, Json]], Awaitable[Json]]] = {"tools.read": self._read}
+
+    async def call(self, method: str, params: Mapping[str, Json]) -> Json:
+        """Answer one capability call; see `aspora.sandbox.interface.HostCalls`."""
+        begin = self._clock.monotonic()
+        outcome = "Internal"
+        try:
+            result = await self._find(method)(params)
+            outcome = "ok"
+            return result
+        except StatusError as error:
+            outcome = error.reason
+            raise
+        finally:
+            duration_ms = round((self._clock.monotonic() - begin) * 1000, 1)
+            shown = {k: v[:_MAX_SHOWN_CHARACTERS] for k, v in params.items() if k == "path" and isinstance(v, str)}
+            self._trace.emit("HostCall", method=method[:80], outcome=outcome, durationMs=duration_ms, **shown)
+
+    def log(self, level: str, message: str, fields: Mapping[str, Json]) -> None:
+        """Keep one log line of the handler as an event."""
+        data: dict[str, Any] = {"level": level[:16], "message": message[:_MAX_LOG_CHARACTERS]}
+        self._trace.emit("Log", **data, **({"fields": fields} if fields else {}))
+
+    def _find(self, method: str) -> Callable[[Mapping[str, Json]], Awaitable[Json]]:
+        found = self._methods.get(method)
+        if found is None:
+            raise MethodNotAllowed(
+                f"the host has no operation {method[:80]!r}{did_you_mean(method[:80], self._methods)}"
+            )
+        return found
+
+    async def _read(self, params: Mapping[str, Json]) -> Json:
+        """`tools.read`: the text of one of the skill's own files."""
+        if "read" not in self._tools:
+            raise Forbidden("this skill may not use tools.read; add 'read' to permissions.tools in aspora.config.yaml")
+        path = params.get("path")
+        if not isinstance(path, str) or set(params) != {"path"}:
+            raise Invalid("tools.read takes one argument, path: the file's path in the skill's folder")
+        return read_text(self._folder, path)
+
+
+def read_text(folder: Path, path: str) -> str:
+    """The text of a file of a folder that holds no links.
+
+    Raises:
+        Forbidden: The path leaves the folder.
+        NotFound: There is no such file.
+        TooLarge: It is over the cap.
+        Invalid: It is not UTF-8 text.
+    """
+    shown = path[:_MAX_SHOWN_CHARACTERS]
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or "\x00" in path:
+        raise Forbidden(f"path {shown!r} leaves the skill's folder; write it relative to SKILL.md, without '..'")
+    target = folder / pure
+    if not target.resolve().is_relative_to(folder.resolve()):
+        raise Forbidden(f"path {shown!r} leaves the skill's folder")
+    if not target.is_file():
+        raise NotFound(f"the skill has no file {shown!r}")
+    if target.stat().st_size > MAX_READ_BYTES:
+        raise TooLarge(f"file {shown!r} is over the cap of {MAX_READ_BYTES} bytes for one read")
+    try:
+        return target.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Invalid(f"file {shown!r} is not UTF-8 text (byte {error.start})") from None

@@ -1,0 +1,52 @@
+"""What the executor needs from outside: revisions, artifacts, blobs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+Wire = Mapping[str, Any]
+
+
+class RevisionSource(Protocol):
+    """Where revisions come from."""
+
+    async def load(self, domain: str, name: str) -> Wire:
+        """The Revision's wire form.
+
+        Raises:
+            NotFound: No such revision.
+            Unavailable: It can't be read now.
+        """
+        ...
+
+
+class ArtifactSource(Protocol):
+    """Where a skill's files come from."""
+
+    async def materialise(self, digest: str) -> Path:
+        """A read-only folder with the artifact's files, checked against the digest.
+
+        Raises:
+            StatusError: It is missing, damaged, or can't be read now.
+        """
+        ...
+
+
+class Blobs(Protocol):
+    """Where values live that are too large for a row."""
+
+    async def put(self, data: bytes) -> str:
+        """Keep the bytes; the digest they are found by."""
+        ...
+
+    async def get(self, digest: str) -> bytes:
+        """The bytes, checked against the digest.
+
+        Raises:
+            StatusError: They are missing, damaged, or can't be read now.
+        """
+        ...
+
+
+class Superseded(Exception):
+    """Another attempt owns the execution by now."""

@@ -1,0 +1,101 @@
+"""Runs a skill that is Markdown alone: SKILL.md as instructions for the agent loop.
+
+The loop is loaded by name, in a thread, when it is first needed: its library takes seconds to import.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic.alias_generators import to_camel
+
+from aspora.executor.agent_tools import FolderFiles
+from aspora.executor.interface import Blobs
+from aspora.executor.model_records import RecordedModels
+from aspora.executor.results import Given, keep_result
+from aspora.executor.work import Work
+from aspora.kit.clock import Clock
+from aspora.kit.registry import load_object
+from aspora.models.interface import ModelClient
+from aspora.models.purse import ExecutionPurse
+from aspora.records.executions import Executions
+
+AGENT_MODULE: Final = "aspora.executor.agent"
+DRIVER: Final = "agent"
+_GUARDRAIL_FILES: Final = ("domain/GUARDRAILS.md", "GUARDRAILS.md")
+_FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n.*?^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+
+
+class AgentWorker:
+    """The worker for skills that have no handler."""
+
+    def __init__(
+        self,
+        *,
+        models: ModelClient,
+        executions: Executions,
+        blobs: Blobs,
+        clock: Clock,
+        load: Callable[[str], Any] = load_object,
+    ) -> None:
+        self._models = models
+        self._executions = executions
+        self._blobs = blobs
+        self._clock = clock
+        self._load = load
+
+    async def preload(self) -> None:
+        """Import what is slow, so that the first run does not wait for it."""
+        await asyncio.to_thread(self._load, AGENT_MODULE)
+
+    async def __call__(self, work: Work) -> Given:
+        """Run the loop; each model request and tool call is a step of the journal."""
+        agent = await asyncio.to_thread(self._load, AGENT_MODULE)
+        cap_micro_usd = work.plan.spec.model.cost_budget.max_per_execution_micro_usd
+        with work.trace.stage("model"):
+            result: Mapping[str, Any] = await agent.run_agent(
+                agent_task(work, agent.AgentTask),
+                client=RecordedModels(self._models, self._executions, work.claim, self._clock),
+                purse=ExecutionPurse(cap_micro_usd, spent_micro_usd=work.claim.spent_micro_usd),
+                emit=partial(_emit, work),
+                clock=self._clock,
+                journal=work.journal,
+            )
+        return await keep_result(result, blobs=self._blobs, driver=DRIVER)
+
+
+def agent_task(work: Work, make: Callable[..., Any]) -> Any:
+    """What the agent loop is told."""
+    model = work.plan.spec.model
+    return make(
+        instructions=skill_instructions(work.folder),
+        guardrails=_guardrails(work.folder),
+        files=FolderFiles(work.folder),
+        models=tuple(alias for alias in (model.primary, model.fallback) if alias),
+        user_message=str(work.input.get("userMessage") or ""),
+        metadata=work.input.get("metadata") or {},
+        permitted_tools=work.plan.tools,
+        blocked_resources=tuple(work.plan.spec.permissions.blocked_resources),
+        temperature_milli=model.temperature_milli,
+        max_output_tokens=model.max_output_tokens,
+        deadline_seconds=work.timeout_seconds,
+    )
+
+
+def skill_instructions(folder: Path) -> str:
+    """SKILL.md without its front matter."""
+    return _FRONT_MATTER.sub("", (folder / "SKILL.md").read_text("utf-8"), count=1)
+
+
+def _guardrails(folder: Path) -> str:
+    """The domain's rules, then the skill's own."""
+    found = (folder / name for name in _GUARDRAIL_FILES)
+    return "\n\n".join(path.read_text("utf-8") for path in found if path.is_file())
+
+
+def _emit(work: Work, event: Mapping[str, Any]) -> None:
+    data = {to_camel(key): value for key, value in event.items() if key != "type" and value is not None}
+    work.trace.emit(str(event["type"]), **data)

@@ -1,0 +1,43 @@
+"""The sweeps that any executor may do for all: take back what lost nodes ran, end what waited for too long."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Final
+
+from aspora.kit.supervise import wait_for_event
+from aspora.records.executions import Executions, Swept
+from aspora.records.state import is_terminal
+from aspora.records.wakeups import CHANGED, PENDING, Wakeups
+from aspora.telemetry.logs import get_logger
+
+_INTERVAL_SECONDS: Final = 2.0
+_log = get_logger(__name__)
+
+
+class Sweeper:
+    """Sweeps at intervals; several at once do no harm."""
+
+    def __init__(self, executions: Executions, wakeups: Wakeups, *, rand: Callable[[], float] = random.random) -> None:
+        self._executions = executions
+        self._wakeups = wakeups
+        self._rand = rand
+
+    async def sweep(self) -> None:
+        """One round."""
+        moved = [*await self._executions.reap_lost(), *await self._executions.expire_pending()]
+        for swept in moved:
+            _log.warning("execution swept", execution=swept.id, state=swept.state)
+        self._wake(moved)
+
+    def _wake(self, moved: list[Swept]) -> None:
+        if moved:
+            self._wakeups.send(CHANGED)
+        if any(not is_terminal(swept.state) for swept in moved):
+            self._wakeups.send(PENDING)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweep until told to stop."""
+        while not stop.is_set():
+            await self.sweep()
+            await wait_for_event(stop, _INTERVAL_SECONDS * (0.5 + self._rand()))
