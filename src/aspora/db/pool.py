@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 OLDEST_SERVER_VERSION = 15
 _IDLE_IN_TRANSACTION_SECONDS = 60
+# The pool's delays double; giving up early lets the next caller try at once when a server is back after minutes.
+_RECONNECT_SECONDS = 3.0
 _RETRY_BACKOFF = Backoff(base_seconds=0.005, max_seconds=0.25, jitter_ratio=0.5)
 _KEEPALIVE: dict[str, int] = {
     "keepalives_idle": 15,
@@ -87,6 +89,7 @@ class Database:
             max_size=max_size,
             timeout=acquire_timeout_seconds,
             check=_check_alive,
+            reconnect_timeout=_RECONNECT_SECONDS,
             open=False,
         )
         with translated():

@@ -77,9 +77,13 @@ class SharedPostgres:
 
 
 @contextmanager
-def shared_postgres() -> Generator[SharedPostgres]:
-    """The server, started if nobody has yet, kept at least until the end of the block."""
-    folder = _folder()
+def shared_postgres(folder: Path | None = None) -> Generator[SharedPostgres]:
+    """The server, started if nobody has yet, kept at least until the end of the block.
+
+    Args:
+        folder: Where its files lie and its users meet; None takes the one of this user and checkout.
+    """
+    folder = folder or _folder()
     with exclusive(folder / START_LOCK_NAME):
         dsn, superuser_dsn = _running(folder) or _start(folder)
         users = os.open(folder / USERS_LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

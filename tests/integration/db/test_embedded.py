@@ -176,6 +176,33 @@ def test_killed_in_the_middle_of_making_the_database_it_is_made_anew(
         assert not list(data_dir.glob("postgres.new*"))
 
 
+def test_ctrl_c_in_the_middle_of_making_the_database_leaves_nothing_running(
+    data_dir: Path, start_program: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    holder = start_program(HOLDER, data_dir)
+    assert holder.stdout is not None
+    assert "making the database" in holder.stdout.readline()
+    wait_until(lambda: any(data_dir.glob("postgres*/PG_VERSION")))
+    holder.send_signal(signal.SIGINT)
+    holder.communicate(timeout=PATIENCE_SECONDS)
+    assert holder.returncode != 0
+    assert not list(data_dir.glob("*initdb-password"))
+    wait_until(lambda: not serving(data_dir))
+    with EmbeddedPostgres(data_dir, sync=False) as server:
+        assert run(server.dsn, "select 1") == [(1,)]
+
+
+def serving(data_dir: Path) -> bool:
+    """True while any process works on files of the data folder."""
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(data_dir) in command.read_text() and command.parent.name != str(os.getpid()):
+                return True
+        except OSError:
+            continue
+    return False
+
+
 def test_one_aspora_at_a_time(
     made_dir: Path, server: EmbeddedPostgres, start_program: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
