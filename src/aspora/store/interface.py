@@ -28,8 +28,8 @@ class Write:
     """One wanted change.
 
     Attributes:
-        op: `update` replaces metadata (labels, annotations, owners, finalizers) and spec and keeps the status;
-            `update_status` replaces the status alone.
+        op: `create` starts without a status; `update` replaces metadata (labels, annotations, owners, finalizers) and
+            spec and keeps the status; `update_status` replaces the status alone.
         key: The object.
         object: Its new wire form; None for `delete`.
         expected_version: The `resourceVersion` it is based on; None writes whatever is there (delete only, or `update`
@@ -46,10 +46,17 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What became of one write: the object as stored (for a delete: as it last was), or the error."""
+    """What became of one write.
+
+    Attributes:
+        object: As stored; for one that is gone: as it last was, at the version of its removal.
+        error: Why it was refused; then there is no object.
+        is_deleted: The object is gone, by a delete or by the update that emptied its finalizers.
+    """
 
     object: Wire | None
     error: StatusError | None = None
+    is_deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +99,16 @@ class Store(Protocol):
     ) -> Page:
         """Objects of a kind by (domain, name), from one snapshot a page.
 
+        Every page carries the version of the first one's snapshot: a watch from there tells all that changed since,
+        between the pages too.
+
         Args:
             domain: None for every domain and the cluster, "" for cluster-wide objects alone.
             limit: At most this many, 1 to 5000.
             continue_token: From the page before; opaque.
 
         Raises:
-            BadRequest: The token is not one of ours or belongs to another query.
+            BadRequest: The token is not one of ours or belongs to another query; `limit` is out of range.
             Expired: The token's history is gone: list again from the start.
         """
         ...
@@ -111,6 +121,7 @@ class Store(Protocol):
 
         Raises:
             Unavailable: The database can't be reached; nothing is known of the outcome.
+            Timeout: The writes before these took too long; nothing was written.
         """
         ...
 
@@ -125,9 +136,13 @@ class Store(Protocol):
     ) -> AsyncIterator[Event]:
         """Every change after `since`, once, in order, then the changes to come. Bookmarks come at least each 60 s.
 
-        An object that stops matching the selectors is reported DELETED, one that starts to match ADDED.
+        An object that stops matching the selectors is reported DELETED (as it last matched), one that starts to match
+        ADDED. Ends when the process stops.
 
         Raises:
-            Expired: `since` lies before the kept history: list, then watch from there.
+            BadRequest: `since` is no resource version.
+            Expired: `since` lies before the kept history or in one that was lost, the watcher fell too far behind, or
+                the database was restarted: list, then watch from there.
+            Unavailable: The database can't be reached.
         """
         ...

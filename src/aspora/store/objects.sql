@@ -1,0 +1,49 @@
+-- The store's statements. What writes lies in functions of migration 0001_objects.
+
+-- name: get_object
+select object from objects
+where kind = %(kind)s and domain = %(domain)s and name = %(name)s
+
+-- name: list_objects
+-- One snapshot: the place in history and the objects as they are there. Always at least one row.
+select place.newest, place.compacted, page.domain, page.name, page.object
+from object_position as place
+left join lateral (
+    select domain, name, object
+    from objects
+    where kind = %(kind)s
+        and (%(domains)s::text[] is null or domain = any(%(domains)s::text[]))
+        and (%(names)s::text[] is null or name = any(%(names)s::text[]))
+        and (%(equal_labels)s::jsonb = '{}' or labels @> %(equal_labels)s::jsonb)
+        and (%(terms)s::jsonb = '[]' or aspora_object_matches(object, %(terms)s::jsonb))
+        and (%(after_name)s::text is null or (domain, name) > (%(after_domain)s::text, %(after_name)s::text))
+    order by domain, name
+    limit %(limit)s
+) as page on true
+order by page.domain, page.name
+
+-- name: write_objects
+select outcome, result, present_version from aspora_write_objects(%(writes)s::jsonb)
+
+-- name: read_position
+-- `is_lost`: the version was given out in a history that this database does not have.
+select newest, compacted, server,
+    exists (select from object_epochs where %(since)s > newest_before and %(since)s <= floor) as is_lost
+from object_position
+
+-- name: read_changes
+-- One snapshot again; a row without a version when nothing has changed.
+select place.newest, place.compacted, place.server,
+    change.resource_version, change.kind, change.domain, change.type, change.object, change.previous
+from object_position as place
+left join lateral (
+    select resource_version, kind, domain, type, object, previous
+    from object_events
+    where resource_version > %(after)s and resource_version <= %(upto)s and kind = any(%(kinds)s::text[])
+    order by resource_version
+    limit %(limit)s
+) as change on true
+order by change.resource_version
+
+-- name: compact
+select aspora_compact_object_events((now() at time zone 'UTC')::date - %(keep_days)s::integer) as compacted

@@ -1,0 +1,119 @@
+"""From a wanted write to the item that `aspora_write_objects` takes: what a client may say, checked to be storable."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+from aspora.meta.errors import API_VERSION, FieldError, Invalid
+from aspora.store.interface import Key, Wire, Write
+
+SERVER_OWNED = frozenset({"uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"})
+"""Metadata that only the store sets."""
+
+MAX_DEPTH = 100
+MAX_NAME_BYTES = 253
+
+_LEFT_OUT_WHEN_EMPTY = frozenset({"labels", "annotations", "ownerReferences", "finalizers"})
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def payload(write: Write, *, uid: str, at: str) -> dict[str, Any]:
+    """The item for one write.
+
+    Args:
+        write: What is wanted.
+        uid: The new object's, when it is a create.
+        at: RFC 3339 instant of creation or deletion.
+
+    Raises:
+        Invalid: The database could not keep it, or not select by it.
+    """
+    key = write.key
+    _check_key(key)
+    item: dict[str, Any] = {"op": write.op, "kind": key.kind, "domain": key.domain, "name": key.name, "at": at}
+    if write.expected_version is not None:
+        item["expectedVersion"] = write.expected_version
+    if write.expected_uid is not None:
+        item["expectedUid"] = write.expected_uid
+    if write.op == "create":
+        item["uid"] = uid
+    if write.op != "delete":
+        item["object"] = _status_of(write) if write.op == "update_status" else _desired(write)
+    problem = _storage_problem(item)
+    if problem is not None:
+        raise _invalid(key, FieldError("", problem))
+    return item
+
+
+def _status_of(write: Write) -> dict[str, Any]:
+    status = _given(write).get("status")
+    return {} if status is None else {"status": status}
+
+
+def _desired(write: Write) -> dict[str, Any]:
+    """All but the status, with the identity that the key says."""
+    given, key = _given(write), write.key
+    kept = {k: v for k, v in given.items() if v is not None and k not in {"status", "metadata"}}
+    return {"apiVersion": API_VERSION, **kept, "kind": key.kind, "metadata": _metadata(given, key)}
+
+
+def _metadata(given: Wire, key: Key) -> dict[str, Any]:
+    said: Mapping[str, Any] = given.get("metadata") or {}
+    metadata = {
+        k: v
+        for k, v in said.items()
+        if v is not None and k not in SERVER_OWNED and not (k in _LEFT_OUT_WHEN_EMPTY and len(v) == 0)
+    }
+    labels = metadata.get("labels", {})
+    if not isinstance(labels, Mapping) or not _are_texts(cast("Mapping[Any, Any]", labels).values()):
+        raise _invalid(key, FieldError("metadata.labels", "must be a map of texts"))
+    finalizers = metadata.get("finalizers", [])
+    if not isinstance(finalizers, list) or not _are_texts(cast("list[Any]", finalizers)):
+        raise _invalid(key, FieldError("metadata.finalizers", "must be a list of texts"))
+    metadata.pop("domain", None)
+    return {**metadata, "name": key.name, **({"domain": key.domain} if key.domain else {})}
+
+
+def _given(write: Write) -> Wire:
+    if write.object is None:
+        raise _invalid(write.key, FieldError("", f"a write of the sort {write.op!r} needs an object"))
+    return write.object
+
+
+def _are_texts(values: Any) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _check_key(key: Key) -> None:
+    for field, text in (("kind", key.kind), ("metadata.name", key.name), ("metadata.domain", key.domain)):
+        if (not text and text is not key.domain) or len(text.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+            raise _invalid(key, FieldError(field, f"must have 1 to {MAX_NAME_BYTES} bytes"))
+
+
+def _invalid(key: Key, problem: FieldError) -> Invalid:
+    return Invalid(f"{key.kind[:80]} {key.name[:80]!r} can't be stored: {problem}", details=[problem])
+
+
+def _storage_problem(item: Mapping[str, Any]) -> str | None:
+    """Why the database would refuse a value in the item, and all its neighbours with it; None when it won't."""
+    waiting: list[tuple[Any, int]] = [(item, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            return f"is nested deeper than {MAX_DEPTH} levels"
+        match value:
+            case str() if _UNSTORABLE.search(value):
+                return "a text holds a NUL or half a surrogate pair; remove it"
+            case float() if not math.isfinite(value):
+                return "a number is infinite or not a number"
+            case Mapping():
+                entries = cast("Mapping[Any, Any]", value)
+                waiting += [(part, depth + 1) for entry in entries.items() for part in entry]
+            case list() | tuple():
+                waiting += [(part, depth + 1) for part in cast("list[Any]", value)]
+            case str() | int() | float() | None:
+                pass
+            case _:
+                return f"holds a {type(value).__name__}, which is no JSON"
+    return None
