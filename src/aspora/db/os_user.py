@@ -43,6 +43,11 @@ def server_user(*, uid: int, name: str = SERVER_USER_NAME) -> OsUser:
     return found
 
 
+def user_exists(name: str) -> bool:
+    """Whether the account is there."""
+    return _lookup(name) is not None
+
+
 def _lookup(name: str) -> OsUser | None:
     try:
         entry = pwd.getpwnam(name)

@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -54,10 +53,10 @@ class Finding:
 
 
 def _python(_: Settings) -> Finding:
-    found = platform.python_version()
-    if sys.version_info < (3, 11):
-        return Finding("Python", "fail", f"{found} is too old", "use Python 3.11 or newer")
-    return Finding("Python", "ok", f"{found} on {platform.system()} {platform.machine()}")
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if platform.system() != "Linux":
+        return Finding("Python", "warn", found, "the sandbox and the embedded database are tested on Linux alone")
+    return Finding("Python", "ok", found)
 
 
 def _packages(_: Settings) -> Finding:
@@ -127,7 +126,7 @@ def _server(settings: Settings) -> Finding:
 def _sandbox(settings: Settings) -> Finding:
     try:
         found = asyncio.run(_probe(settings))
-    except (StatusError, LookupError) as e:
+    except (StatusError, LookupError, OSError) as e:
         return Finding("Sandbox", "fail", str(e), "choose another driver with ASPORA_SANDBOX_DRIVER")
     state: Literal["ok", "fail"] = "ok" if found[0] else "fail"
     return Finding("Sandbox", state, f"driver {settings.sandbox_driver!r}: {found[1]}")
@@ -137,7 +136,9 @@ async def _probe(settings: Settings) -> tuple[bool, str]:
     driver = sandbox_driver(settings, slots=1, warm=0)
     try:
         probe = await driver.probe()
-        return probe.available, probe.summary
+        return probe.available, probe.message + (
+            f" (still open to it: {', '.join(probe.exposes)})" if probe.exposes else ""
+        )
     finally:
         await driver.close()
 

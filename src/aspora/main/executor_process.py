@@ -1,0 +1,101 @@
+"""The executor process: an executor with its parts, from settings."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aspora.client.api_client import ApiClient
+from aspora.client.http_transport import HttpTransport
+from aspora.client.interface import Client
+from aspora.db.listen import Listener
+from aspora.executor.lease import LeaseLost
+from aspora.executor.plan import ClientRevisions
+from aspora.executor.process import CHANNELS, ExecutorConfig, ExecutorParts, run_executor
+from aspora.kit.clock import SystemClock
+from aspora.kit.supervise import run_loops
+from aspora.main.child import EXIT_LEASE_LOST, open_database
+from aspora.main.settings import Settings
+from aspora.main.version import aspora_version
+from aspora.main.wiring import artifact_cache, artifact_store, model_environment, sandbox_driver
+from aspora.models.catalog import Catalog
+from aspora.models.client import HttpModelClient
+from aspora.reconcile.informer import Informer
+from aspora.telemetry.logs import get_logger
+
+READY = {"inline": "executor", "durable": "durable"}
+"""What the parent is told when a class of executions is taken."""
+
+_log = get_logger(__name__)
+
+
+class LiveCatalog:
+    """The catalogue of models as the objects are now, made anew only when one has changed."""
+
+    def __init__(self, client: Client, environment: Mapping[str, str]) -> None:
+        self.informers = [Informer(client, "Model"), Informer(client, "Provider")]
+        self._environment = environment
+        self._catalog: Catalog | None = None
+        for informer in self.informers:
+            informer.listen(lambda *_: self._forget())
+
+    def _forget(self) -> None:
+        self._catalog = None
+
+    def __call__(self) -> Catalog:
+        """The present catalogue."""
+        if self._catalog is None:
+            models, providers = (informer.objects() for informer in self.informers)
+            self._catalog = Catalog(models, providers, environment=self._environment)
+        return self._catalog
+
+
+async def serve(
+    settings: Settings, config: Mapping[str, Any], stop: asyncio.Event, say_ready: Callable[[str], None]
+) -> None:
+    """Be an executor until told to stop."""
+    clock = SystemClock()
+    database = await open_database(settings.database_url, max_connections=settings.executor_slots + 4)
+    listener = Listener(settings.database_url, CHANNELS)
+    client = ApiClient(HttpTransport(config["gateway_url"], api_key=config["system_key"]))
+    catalog = LiveCatalog(client, model_environment(settings))
+    models = HttpModelClient(catalog, clock=clock)
+    driver = sandbox_driver(settings, slots=settings.executor_slots, warm=settings.sandbox_warm)
+    store = artifact_store(settings)
+    cache = artifact_cache(settings, store, clock)
+    parts = ExecutorParts(
+        database=database,
+        listener=listener,
+        revisions=ClientRevisions(client),
+        artifacts=cache,
+        blobs=store,
+        driver=driver,
+        models=models,
+        clock=clock,
+    )
+    behaviour = ExecutorConfig(
+        dsn=settings.database_url,
+        version=aspora_version(),
+        slots=settings.executor_slots,
+        lease_seconds=settings.node_lease_seconds,
+        grace_seconds=settings.stop_grace_seconds,
+        driver_name=settings.sandbox_driver,
+    )
+    support_stop = asyncio.Event()
+    loops = {"listener": listener.run} | {f"informer-{i.kind}": i.run for i in catalog.informers}
+    support = asyncio.create_task(run_loops(loops, support_stop, grace_seconds=1))
+    try:
+        await run_executor(behaviour, parts, stop, on_ready=lambda what: say_ready(READY[what]))
+    except LeaseLost as e:
+        _log.error("ending at once", why=str(e))
+        sys.stderr.flush()
+        os._exit(EXIT_LEASE_LOST)
+    finally:
+        await driver.close()
+        support_stop.set()
+        await support
+        await models.close()
+        await client.close()
+        cache.close()
+        await database.close()

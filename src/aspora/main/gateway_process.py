@@ -1,0 +1,167 @@
+"""The gateway process: the HTTP doors over one store, and the controllers over an in-process client."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from aspora.apis.builtins import load_kinds
+from aspora.artifacts.interface import ArtifactStore
+from aspora.client.api_client import ApiClient
+from aspora.client.asgi_transport import AsgiTransport
+from aspora.controllers.builtins import BUILTINS as CONTROLLERS
+from aspora.db.listen import Listener
+from aspora.db.pool import Database
+from aspora.executor.starter import DurableStarter
+from aspora.gateway.app import AppConfig, build_app
+from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
+from aspora.gateway.objects.assembly import ObjectParts, assemble
+from aspora.gateway.objects.bootstrap import admin_key, system_key
+from aspora.gateway.openapi import openapi_document, openapi_routes
+from aspora.gateway.serve.routes import CHANNELS as SERVE_CHANNELS
+from aspora.gateway.serve.routes import ServeDoor, serve_routes
+from aspora.gateway.streams import Streams
+from aspora.kit.clock import Clock, SystemClock
+from aspora.kit.registry import load_object
+from aspora.kit.supervise import Loop, run_loops
+from aspora.main.child import open_database
+from aspora.main.settings import Settings
+from aspora.main.version import aspora_version
+from aspora.main.wiring import artifact_store
+from aspora.models.defaults import default_objects
+from aspora.records.maintenance import maintain_records
+from aspora.store.maintenance import maintain_objects
+from aspora.store.postgres import CHANNEL as OBJECTS_CHANNEL
+from aspora.store.postgres import PostgresStore
+from aspora.telemetry.metrics import Metrics
+
+MAX_CONNECTIONS = 16
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the process has one stop, and cleans up after it."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:
+        """Leave the signals alone."""
+        return nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class _Gateway:
+    """The parts of one gateway."""
+
+    app: ASGIApp
+    objects: ObjectParts
+    streams: Streams
+    loops: Mapping[str, Loop]
+
+
+def _build(settings: Settings, database: Database, listener: Listener, artifacts: ArtifactStore) -> _Gateway:
+    clock, metrics = SystemClock(), Metrics()
+    store = PostgresStore(database, listener, clock)
+    streams = Streams(metrics=metrics)
+    kinds = list(load_kinds())
+    objects = assemble(
+        store=store,
+        kinds=kinds,
+        tail_age_seconds=store.tail_age_seconds,
+        clock=clock,
+        metrics=metrics,
+        streams=streams,
+    )
+    serve = ServeDoor(
+        database=database,
+        listener=listener,
+        reader=objects.view,
+        blobs=artifacts,
+        starter=DurableStarter(),
+        streams=streams,
+        clock=clock,
+    )
+    own = [*serve_routes(serve), *artifact_routes(ArtifactDoor(artifacts, objects.view))]
+    document = partial(openapi_document, kinds, own, version=aspora_version())
+    config = AppConfig(
+        authenticate=objects.authenticate,
+        clock=clock,
+        metrics=metrics,
+        version=aspora_version(),
+        ready_checks={"database": database.ping, "objects": objects.view.require_fresh},
+    )
+    loops: dict[str, Loop] = {
+        "listener": listener.run,
+        "store": store.run,
+        "view": objects.view.run,
+        "serve": serve.run,
+        "object-partitions": partial(maintain_objects, database),
+        "record-partitions": partial(maintain_records, database),
+    }
+    return _Gateway(build_app(config, [own, openapi_routes(document), objects.routes]), objects, streams, loops)
+
+
+def _controller_loops(client: ApiClient, clock: Clock) -> dict[str, Loop]:
+    """Every controller and the informers that it lives on."""
+    loops: dict[str, Loop] = {}
+    for name, target in CONTROLLERS.items():
+        controller, informers = load_object(target)(client, clock)
+        loops[f"controller-{name}"] = controller.run
+        loops |= {f"controller-{name}-{informer.kind}": informer.run for informer in informers}
+    return loops
+
+
+async def _serve_http(app: ASGIApp, settings: Settings, fd: int, stop: asyncio.Event, gateway: _Gateway) -> None:
+    """Serve on the inherited socket until told to stop, then drain."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.stop_grace_seconds,
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
+    )
+    server = _Server(config)
+    with socket.socket(fileno=fd) as bound:
+        serving = asyncio.create_task(server.serve(sockets=[bound]))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        gateway.streams.close_all()
+        server.should_exit = True
+        await serving
+
+
+async def serve(
+    settings: Settings, config: Mapping[str, Any], stop: asyncio.Event, say_ready: Callable[[str], None]
+) -> None:
+    """Be a gateway until told to stop."""
+    database = await open_database(settings.database_url, max_connections=MAX_CONNECTIONS)
+    listener = Listener(settings.database_url, (OBJECTS_CHANNEL, *SERVE_CHANNELS))
+    gateway = _build(settings, database, listener, artifact_store(settings))
+    client = ApiClient(AsgiTransport(gateway.app, api_key=config["system_key"]))
+    support_stop = asyncio.Event()
+    support = asyncio.create_task(run_loops(gateway.loops, support_stop, grace_seconds=2))
+    try:
+        keys = [admin_key(config["admin_key"]), system_key(config["system_key"])]
+        await gateway.objects.bootstrap.run(shipped=default_objects(), keys=keys)
+        await gateway.objects.view.wait_synced()
+        controllers = asyncio.create_task(
+            run_loops(_controller_loops(client, SystemClock()), stop, grace_seconds=settings.stop_grace_seconds)
+        )
+        say_ready("gateway")
+        await _serve_http(gateway.app, settings, config["socket_fd"], stop, gateway)
+        stop.set()
+        await controllers
+    finally:
+        support_stop.set()
+        await support
+        await client.close()
+        await database.close()
