@@ -61,6 +61,9 @@ class SlotPool:
             self.waiting -= 1
         self.busy += 1
         try:
+            # A slot that cleans up is there sooner than a new supervisor.
+            while not self._idle and self._settling:
+                await asyncio.wait(self._settling, return_when=asyncio.FIRST_COMPLETED)
             while (slot := self._pick()) is not None:
                 if not slot.lost:
                     return slot

@@ -9,7 +9,7 @@ from aspora.sandbox.interface import Json, Limits, Probe
 
 ENTRY_POINT = "code/probe.py"
 LIMITS = Limits(timeout_seconds=10.0)
-HANDLER = '''"""Tells the sandbox driver what a handler can reach. Reads one file the driver made for this; changes nothing."""
+HANDLER = '''"""Tells the sandbox driver what a handler can reach: reads one file made for this, changes nothing."""
 
 import os
 import socket

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from aspora.meta.errors import Unavailable
 from aspora.sandbox.process import tree
-from aspora.sandbox.process.slot import Launch, platform_python
+from aspora.sandbox.process.slot import Launch, loader_env, platform_python
 
 LAYOUT = "1"
 SDK_PACKAGE = "aspora_sdk"
@@ -66,6 +66,7 @@ class Runtime:
             "TZ": "UTC",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
+            **loader_env(),
         }
         if self.library_dir is not None:
             env["LD_LIBRARY_PATH"] = str(self.library_dir)

@@ -40,6 +40,11 @@ def platform_python() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", sys.executable) or sys.executable)
 
 
+def loader_env() -> dict[str, str]:
+    """What the platform's interpreter itself may have needed to start."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+
+
 class Slot:
     """One supervisor process and the socket to it. Use from one event loop.
 
@@ -183,7 +188,7 @@ class Slot:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=[theirs.fileno(), *lock_fds],
-            env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+            env={"PATH": os.defpath, "LANG": "C.UTF-8", **loader_env()},
             cwd="/",
             start_new_session=True,
         )
