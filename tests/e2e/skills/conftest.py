@@ -1,4 +1,4 @@
-"""Run a bundled skill as the host does: artifact layout, fresh process, an interpreter with only its standard library."""
+"""Run a bundled skill as the host does: artifact layout, fresh process, an interpreter with its standard library."""
 
 import json
 import shutil
