@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -55,20 +56,21 @@ class Attempts:
         """
         claim = trace.claim
         left_seconds = self._left_seconds(claim)
-        with trace.stage("artifact"):
-            plan = await self._plans.load(claim.domain, claim.revision, within_seconds=left_seconds)
-            folder = await self._materialise(plan, within_seconds=left_seconds)
-            wire_input = await self._load_input(claim, within_seconds=left_seconds)
-        work = Work(
-            claim=claim,
-            plan=plan,
-            folder=folder,
-            input=wire_input,
-            timeout_seconds=min(plan.limits.timeout_seconds, self._left_seconds(claim)),
-            trace=trace,
-            journal=journal,
-        )
-        return await (self._agent if plan.is_agent else self._handler)(work)
+        async with AsyncExitStack() as held:
+            with trace.stage("artifact"):
+                plan = await self._plans.load(claim.domain, claim.revision, within_seconds=left_seconds)
+                folder = await self._unpack(plan, held, within_seconds=left_seconds)
+                wire_input = await self._load_input(claim, within_seconds=left_seconds)
+            work = Work(
+                claim=claim,
+                plan=plan,
+                folder=folder,
+                input=wire_input,
+                timeout_seconds=min(plan.limits.timeout_seconds, self._left_seconds(claim)),
+                trace=trace,
+                journal=journal,
+            )
+            return await (self._agent if plan.is_agent else self._handler)(work)
 
     def _left_seconds(self, claim: Claim) -> float:
         left = (claim.deadline - self._clock.now()).total_seconds()
@@ -76,9 +78,9 @@ class Attempts:
             raise ExecutionFailed("DeadlineExceeded", "the deadline passed before an executor could run it")
         return left
 
-    async def _materialise(self, plan: Plan, *, within_seconds: float) -> Path:
+    async def _unpack(self, plan: Plan, held: AsyncExitStack, *, within_seconds: float) -> Path:
         return await self._persist(
-            lambda: self._artifacts.materialise(plan.artifact),
+            lambda: held.enter_async_context(self._artifacts.lease(plan.artifact)),
             what=f"artifact {plan.artifact!r}",
             reason="ArtifactUnavailable",
             within_seconds=within_seconds,

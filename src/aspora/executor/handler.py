@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from aspora.executor.context import handler_context
@@ -16,6 +17,7 @@ from aspora.sandbox.interface import Job, Outcome, RunId, SandboxDriver
 
 _MAX_OUTPUT_CHARACTERS: Final = 8192
 _STEP: Final = "handler"
+_MAX_PREPARED: Final = 1024
 
 
 class HandlerWorker:
@@ -30,6 +32,7 @@ class HandlerWorker:
         self._driver_name = driver_name
         self._blobs = blobs
         self._clock = clock
+        self._prepared: dict[Path, Path] = {}
 
     async def __call__(self, work: Work) -> Given:
         """Run the handler once, or take from the journal what an earlier attempt got from it."""
@@ -42,7 +45,7 @@ class HandlerWorker:
 
     async def _run(self, work: Work) -> Mapping[str, Any]:
         with work.trace.stage("artifact"):
-            folder = await self._driver.prepare(work.folder)
+            folder = await self._prepare(work.folder)
         host = HostCalls(folder=work.folder, tools=work.plan.tools, trace=work.trace, clock=self._clock)
         job = Job(
             run_id=RunId(f"{work.claim.id}.{work.claim.attempt}"),
@@ -56,6 +59,15 @@ class HandlerWorker:
             outcome = await self._run_job(job, host)
         _tell(outcome, work)
         return _result_of(outcome)
+
+    async def _prepare(self, folder: Path) -> Path:
+        """The driver's own folder for the skill's files; asked for once, since a digest names them."""
+        known = self._prepared.get(folder)
+        if known is None or not known.is_dir():
+            if len(self._prepared) >= _MAX_PREPARED:
+                self._prepared.clear()
+            known = self._prepared[folder] = await self._driver.prepare(folder)
+        return known
 
     async def _run_job(self, job: Job, host: HostCalls) -> Outcome:
         try:

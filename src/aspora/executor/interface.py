@@ -1,6 +1,7 @@
 """What the executor needs from outside: revisions, artifacts, blobs."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,11 +24,11 @@ class RevisionSource(Protocol):
 class ArtifactSource(Protocol):
     """Where a skill's files come from."""
 
-    async def materialise(self, digest: str) -> Path:
-        """A read-only folder with the artifact's files, checked against the digest.
+    def lease(self, digest: str) -> AbstractAsyncContextManager[Path]:
+        """A read-only folder with the artifact's files, checked against the digest, for as long as the block runs.
 
         Raises:
-            StatusError: It is missing, damaged, or can't be read now.
+            StatusError: On entering: it is missing, damaged, or can't be read now.
         """
         ...
 

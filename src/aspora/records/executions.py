@@ -209,16 +209,11 @@ class Executions:
                 limit=limit,
             )
 
-    async def finished_among(self, executions: Sequence[ExecutionId]) -> set[ExecutionId]:
-        """Which of these have ended."""
+    async def ended_among(self, executions: Sequence[ExecutionId]) -> list[Row]:
+        """The rows of those that have ended."""
+        days = sorted({day_of(e) for e in executions})
         async with self._database.connection() as connection:
-            rows = await _queries.fetch_all(
-                connection,
-                "finished_among",
-                ids=list(executions),
-                days=sorted({day_of(e) for e in executions}),
-            )
-        return {ExecutionId(row["id"]) for row in rows}
+            return await _queries.fetch_all(connection, "ended_among", ids=list(executions), days=days)
 
     async def record_model_call(self, claim: Claim, call: ModelCall) -> None:
         """Keep one model call and add it to the execution's totals."""

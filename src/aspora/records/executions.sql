@@ -163,8 +163,8 @@ where state = 'Running' and owner_node = %(node)s and owner_epoch = %(epoch)s
 -- name: get_execution
 select * from executions where id = %(id)s and day = %(day)s
 
--- name: finished_among
-select id from executions
+-- name: ended_among
+select * from executions
 where id = any(%(ids)s) and day = any(%(days)s) and state in ('Succeeded', 'Failed', 'Cancelled')
 
 -- name: with_prefix

@@ -1,1 +1,4 @@
-"""From a request to a skill and a revision: name, trigger, share. Pure functions over objects."""
+"""From a request to a skill and a revision: by name and by the Route's shares. Pure functions over objects' wire forms.
+
+Reads nothing by itself: whoever calls hands the objects over.
+"""

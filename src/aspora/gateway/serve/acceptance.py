@@ -1,0 +1,179 @@
+"""From a request to a recorded execution: choose the revision and the class, then one transaction."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from aspora.access.authorize import authorize, no_such_domain
+from aspora.access.interface import Caller, ObjectReader
+from aspora.apis.skill_class import execution_class
+from aspora.artifacts.interface import ArtifactStore
+from aspora.db.pool import Connection, Database
+from aspora.gateway.serve.run_request import RunRequest
+from aspora.kit.clock import Clock
+from aspora.meta.errors import Internal
+from aspora.meta.names import ExecutionId
+from aspora.records import idempotency
+from aspora.records.executions import Executions
+from aspora.records.idempotency import KeyOwner
+from aspora.records.ids import execution_id
+from aspora.records.interface import ExecutionStarter
+from aspora.records.rows import NewExecution
+from aspora.records.state import ExecutionClass
+from aspora.records.wakeups import PENDING, Wakeups
+from aspora.routing.resolve import Target, resolve
+
+PLURAL: Final = "executions"
+MAX_ROW_INPUT_BYTES: Final = 64 * 1024
+"""Larger inputs go to the object store, and the row names them."""
+
+INLINE_QUEUE_SECONDS: Final = 30
+"""How long an inline execution may wait for an executor, beyond its own timeout."""
+
+DURABLE_QUEUE_SECONDS: Final = 24 * 3600
+
+_ID_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request to run a skill, as it came.
+
+    Attributes:
+        key: The idempotency key; None for none.
+        waits: Somebody waits for the answer.
+        began: The clock's monotonic instant of its arrival.
+    """
+
+    caller: Caller
+    domain: str
+    skill: str
+    request: RunRequest
+    key: str | None
+    waits: bool
+    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The execution a request is answered by; `is_new` is False when its key had made it before."""
+
+    id: ExecutionId
+    is_new: bool
+
+
+class Acceptance:
+    """Accepts executions.
+
+    Args:
+        starter: Starts durable ones, inside the transaction.
+        entropy: Gives so many random bits.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        executions: Executions,
+        reader: ObjectReader,
+        blobs: ArtifactStore,
+        starter: ExecutionStarter,
+        wakeups: Wakeups,
+        clock: Clock,
+        entropy: Callable[[int], int] = secrets.randbits,
+    ) -> None:
+        self._database = database
+        self._executions = executions
+        self._reader = reader
+        self._blobs = blobs
+        self._starter = starter
+        self._wakeups = wakeups
+        self._clock = clock
+        self._entropy = entropy
+
+    async def accept(self, order: Order) -> Accepted:
+        """Check, choose, record.
+
+        Raises:
+            NotFound: No such domain, skill or revision, or none the caller may see.
+            Forbidden: The caller may not run skills there.
+            Unavailable: No revision serves the skill, or durable executions can't be taken yet.
+            Conflict: The idempotency key came before with another body.
+        """
+        target = await self._choose(order)
+        chosen: ExecutionClass = "durable" if self._is_durable(order, target) else "inline"
+        input_ref = await self._put_aside(order.request)
+        for _ in range(_ID_TRIES):
+            new = self._new(order, target, chosen, input_ref)
+            accepted = await self._record(order, new)
+            if accepted is not None:
+                if accepted.is_new and chosen == "inline":
+                    self._wakeups.send(PENDING)
+                return accepted
+        raise Internal("no free execution id was found; try again")
+
+    async def _choose(self, order: Order) -> Target:
+        authorize(order.caller, "create", PLURAL, order.domain)
+        if await self._reader.get("Domain", order.domain) is None:
+            raise no_such_domain(order.domain)
+        return await resolve(
+            self._reader,
+            domain=order.domain,
+            skill=order.skill,
+            environment=order.request.environment,
+            user=str(order.request.input.get("userId") or order.caller.name),
+            pinned=order.request.revision,
+        )
+
+    @staticmethod
+    def _is_durable(order: Order, target: Target) -> bool:
+        """Inline is for a waiting caller alone: what nobody waits for must not be lost."""
+        return order.request.durable or not order.waits or execution_class(target.skill_spec).name == "durable"
+
+    async def _put_aside(self, request: RunRequest) -> str | None:
+        """Store a large input as a blob; its digest, or None when the row holds the input."""
+        data = request.input_text.encode()
+        return None if len(data) <= MAX_ROW_INPUT_BYTES else await self._blobs.put(data)
+
+    def _new(self, order: Order, target: Target, chosen: ExecutionClass, input_ref: str | None) -> NewExecution:
+        now = self._clock.now()
+        timeout_seconds: int = target.skill_spec.get("runtime", {}).get("timeoutSeconds", 30)
+        queue_seconds = INLINE_QUEUE_SECONDS if chosen == "inline" else DURABLE_QUEUE_SECONDS
+        return NewExecution(
+            id=execution_id(now, entropy=self._entropy(32)),
+            domain=order.domain,
+            skill=order.skill,
+            revision=target.revision,
+            environment=order.request.environment,
+            execution_class=chosen,
+            input=order.request.input if input_ref is None else None,
+            input_ref=input_ref,
+            caller=order.caller.name,
+            trigger=order.request.trigger,
+            created_at=now,
+            deadline=now + timedelta(seconds=timeout_seconds + queue_seconds),
+            stages={"gateway": round((self._clock.monotonic() - order.began) * 1000, 1)},
+        )
+
+    async def _record(self, order: Order, new: NewExecution) -> Accepted | None:
+        """Write the row, its key and its start in one transaction; None when the id was taken."""
+        if order.key is None and new.execution_class == "inline":
+            async with self._database.connection() as connection:  # one statement is a transaction by itself
+                return Accepted(new.id, is_new=True) if await self._executions.insert(connection, new) else None
+
+        async def work(connection: Connection) -> Accepted | None:
+            if order.key is not None:
+                owner = KeyOwner(order.caller.name, order.domain, order.skill, order.key)
+                digest = order.request.digest()
+                first = await idempotency.take(connection, owner, body_digest=digest, execution=new.id)
+                if first != new.id:
+                    return Accepted(first, is_new=False)
+            if not await self._executions.insert(connection, new):
+                return None
+            if new.execution_class == "durable":
+                await self._starter.start(connection, new.id)
+            return Accepted(new.id, is_new=True)
+
+        return await self._database.run_transaction(work)
