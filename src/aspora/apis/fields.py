@@ -1,5 +1,6 @@
 """The fields of a kind as data: name, type, default, description. What `explain`, warnings and generated pages read."""
 
+import inspect
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,15 +64,15 @@ def explain(kind: Kind, path: str) -> tuple[str, Sequence[FieldDoc]]:
         NotFound: No such field; names the nearest one.
     """
     model: type[BaseModel] | None = kind.model
-    description = f"{kind.kind} ({kind.plural}). {_summary(kind)}"
+    description = f"{kind.kind} ({kind.plural}). {_summary(kind.spec)}"
     walked = ""
     for part in [p for p in path.split(".") if p]:
         fields = _by_alias(model) if model is not None else {}
         if part not in fields:
             where = f"{kind.singular}.{walked}" if walked else kind.singular
             raise NotFound(f"{where} has no field {part!r}{did_you_mean(part, fields)}")
-        description = fields[part].description or ""
         model = model_within(fields[part].annotation)
+        description = fields[part].description or _summary(model)
         walked = f"{walked}.{part}" if walked else part
     return description, list(_fields_below(kind, model, walked)) if model is not None else []
 
@@ -109,8 +110,8 @@ def model_within(annotation: Any) -> type[BaseModel] | None:
     return next((m for m in map(model_within, typing.get_args(annotation)) if m is not None), None)
 
 
-def _summary(kind: Kind) -> str:
-    return (kind.spec.__doc__ or "").strip()
+def _summary(model: type[BaseModel] | None) -> str:
+    return inspect.cleandoc(model.__doc__ or "") if model is not None else ""
 
 
 def _by_alias(model: type[BaseModel]) -> dict[str, FieldInfo]:

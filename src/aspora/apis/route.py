@@ -32,6 +32,7 @@ class RouteSpec(ApiModel):
     skill: str
     """Name of the Skill in the same domain."""
     environment: Environment = "production"
+    """Where it serves; one Route each."""
     traffic: list[TrafficTarget] = Field(default_factory=list[TrafficTarget], max_length=16)
     """Shares; they add up to 10000, or the list is empty and the skill answers Unavailable."""
 

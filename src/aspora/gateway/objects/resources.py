@@ -109,8 +109,8 @@ class Resources:
         kind = self.kind_of(plural)
         if domain is not None and kind.scope is Scope.CLUSTER:
             raise NotFound(f"{kind.plural} are cluster-wide: use /api/v1/{kind.plural}")
-        if domain is None and name is not None and kind.scope is Scope.DOMAIN:
-            raise NotFound(f"{kind.plural} live in a domain: use /api/v1/domains/DOMAIN/{kind.plural}/{_short(name)}")
+        if name is not None and domain is None:
+            require_place(Target(kind, None))
         for word in (domain, name):
             if word is not None and check_name(word, dots=True):
                 raise NotFound(
@@ -119,6 +119,17 @@ class Resources:
         if domain is None and (kind.scope is Scope.CLUSTER or name is not None):
             domain = ""
         return Target(kind, domain, name, is_status)
+
+
+def require_place(target: Target) -> None:
+    """One object of a domain's kind is always named with its domain.
+
+    Raises:
+        NotFound: With the path that would do.
+    """
+    if target.domain is None and target.kind.scope is Scope.DOMAIN:
+        plural = target.kind.plural
+        raise NotFound(f"{plural} live in a domain: use /api/v1/domains/DOMAIN/{plural}; this path lists them all")
 
 
 def require_verb(kind: Kind, verb: str) -> None:

@@ -15,7 +15,7 @@ from aspora.gateway.objects.domains import require_empty
 from aspora.gateway.objects.hidden import mask, restore
 from aspora.gateway.objects.merge_patch import merge_patch
 from aspora.gateway.objects.reads import DOMAIN_KIND, ObjectReads
-from aspora.gateway.objects.resources import Resources, Target, require_verb
+from aspora.gateway.objects.resources import Resources, Target, require_place, require_verb
 from aspora.gateway.objects.view import ObjectView
 from aspora.kit.clock import Clock
 from aspora.meta.errors import AlreadyExists, BadRequest, Conflict, FieldError, Invalid, NotFound
@@ -75,6 +75,7 @@ class ObjectWrites:
     async def create(self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool) -> Written:
         """Store a new object; its name comes from its metadata."""
         require_verb(target.kind, "create")
+        require_place(target)
         obj, target = identified(given, target)
         authorize(caller, "create", target.plural, target.domain, target.name)
         if target.domain:
@@ -178,7 +179,7 @@ class ObjectWrites:
         if result.error is not None:
             raise result.error
         stored = result.object or {}
-        self._view.observe(target.kind.kind, stored, deleted=write.op == "delete" and not _is_held(stored))
+        self._view.observe(target.kind.kind, stored, deleted=result.is_deleted)
         return stored
 
     def _written(self, target: Target, obj: Wire, admitted: Admitted) -> Written:
@@ -251,10 +252,6 @@ def _require_preconditions(old: Wire, wanted: Preconditions) -> None:
 
 def _version(obj: Wire) -> str:
     return str(obj["metadata"].get("resourceVersion", ""))
-
-
-def _is_held(obj: Wire) -> bool:
-    return bool(obj["metadata"].get("finalizers"))
 
 
 def _as_updated(old: Wire, admitted: Admitted) -> Wire:

@@ -1,0 +1,182 @@
+"""The whole object door over a real PostgreSQL and real HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+
+from aspora.access.keys import KeyId, mint_key
+from aspora.apis.builtins import load_kinds
+from aspora.db.listen import Listener
+from aspora.db.pool import Database
+from aspora.gateway.app import AppConfig, build_app
+from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
+from aspora.gateway.objects.assembly import ObjectParts, assemble
+from aspora.gateway.objects.bootstrap import admin_key, system_key
+from aspora.gateway.openapi import openapi_document, openapi_routes
+from aspora.gateway.streams import Streams
+from aspora.kit.clock import SystemClock
+from aspora.meta.errors import NotFound
+from aspora.models.defaults import default_objects
+from aspora.store.postgres import CHANNEL, PostgresStore
+from aspora.telemetry.metrics import Metrics
+
+
+class DictArtifacts:
+    """Blobs in memory; the store itself has its own tests."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+
+    async def put(self, data: bytes) -> str:
+        import hashlib
+
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        self.blobs[digest] = data
+        return digest
+
+    async def get(self, digest: str) -> bytes:
+        if digest not in self.blobs:
+            raise NotFound(f"no artifact {digest!r}")
+        return self.blobs[digest]
+
+    async def exists(self, digest: str) -> bool:
+        return digest in self.blobs
+
+
+@dataclass
+class Reply:
+    """An answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    warnings: list[str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Api:
+    """One caller's view of the API."""
+
+    def __init__(self, session: aiohttp.ClientSession, base: str, key: str) -> None:
+        self._session = session
+        self._base = base
+        self._key = key
+
+    def with_key(self, key: str) -> "Api":
+        return Api(self._session, self._base, key)
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, data: bytes | None = None, headers: Mapping[str, str] = {}
+    ) -> Reply:
+        sent = {"authorization": f"Bearer {self._key}", **headers}
+        if body is not None:
+            data = json.dumps(body).encode()
+            sent.setdefault("content-type", "application/json")
+        async with self._session.request(method, self._base + path, data=data, headers=sent) as answer:
+            warnings = answer.headers.getall("Warning", [])
+            return Reply(answer.status, answer.headers, list(warnings), await answer.read())
+
+    async def get(self, path: str, **more: Any) -> Reply:
+        return await self.call("GET", path, **more)
+
+    async def post(self, path: str, body: Any, **more: Any) -> Reply:
+        return await self.call("POST", path, body, **more)
+
+    async def put(self, path: str, body: Any, **more: Any) -> Reply:
+        return await self.call("PUT", path, body, **more)
+
+    async def delete(self, path: str, **more: Any) -> Reply:
+        return await self.call("DELETE", path, **more)
+
+    async def patch(self, path: str, body: Any, **more: Any) -> Reply:
+        return await self.call("PATCH", path, body, headers={"content-type": "application/merge-patch+json"}, **more)
+
+    @asynccontextmanager
+    async def lines(self, path: str, **headers: str) -> AsyncGenerator["Lines"]:
+        sent = {"authorization": f"Bearer {self._key}", **headers}
+        async with self._session.get(self._base + path, headers=sent) as answer:
+            yield Lines(answer)
+
+
+class Lines:
+    """A stream of JSON lines."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self.answer = answer
+        self.status = answer.status
+
+    async def next(self, *, timeout_seconds: float = 5) -> Any:
+        async with asyncio.timeout(timeout_seconds):
+            line = await self.answer.content.readline()
+        return json.loads(line) if line else None
+
+
+@dataclass
+class Door:
+    """A running gateway."""
+
+    api: Api
+    parts: ObjectParts
+    store: PostgresStore
+    streams: Streams
+    artifacts: DictArtifacts
+    stop: asyncio.Event
+
+
+@pytest.fixture
+async def door(database: Database, dsn: str) -> AsyncGenerator[Door]:
+    clock, metrics, stop = SystemClock(), Metrics(), asyncio.Event()
+    listener = Listener(dsn, [CHANNEL])
+    store = PostgresStore(database, listener, clock)
+    streams = Streams(metrics=metrics)
+    parts = assemble(
+        store=store,
+        kinds=load_kinds(),
+        tail_age_seconds=store.tail_age_seconds,
+        clock=clock,
+        metrics=metrics,
+        streams=streams,
+    )
+    artifacts = DictArtifacts()
+    own = artifact_routes(ArtifactDoor(artifacts, parts.view))
+    config = AppConfig(
+        authenticate=parts.authenticate,
+        clock=clock,
+        metrics=metrics,
+        version="0.0.0",
+        ready_checks={"database": database.ping, "view": parts.view.require_fresh},
+    )
+    api_doc = openapi_routes(lambda: openapi_document(load_kinds(), own, version="0.0.0"))
+    app = build_app(config, [own, api_doc, parts.routes])
+    admin = mint_key(KeyId("", "admin")).text
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", access_log=False))
+    tasks = [
+        asyncio.create_task(t, name=n) for n, t in {"listen": listener.run(stop), "store": store.run(stop)}.items()
+    ]
+    await parts.bootstrap.run(shipped=default_objects(), keys=[admin_key(admin), system_key(mint_key().text)])
+    tasks.append(asyncio.create_task(parts.view.run(stop), name="view"))
+    tasks.append(asyncio.create_task(server.serve(), name="http"))
+    await parts.view.wait_synced()
+    while not server.started:
+        await asyncio.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    async with aiohttp.ClientSession() as session:
+        yield Door(Api(session, f"http://127.0.0.1:{port}", admin), parts, store, streams, artifacts, stop)
+    streams.close_all()
+    server.should_exit = True
+    stop.set()
+    await asyncio.gather(*tasks)
+
+
+@pytest.fixture
+def api(door: Door) -> Api:
+    return door.api
