@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,8 +24,8 @@ from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
 from aspora.gateway.objects.assembly import ObjectParts, assemble
 from aspora.gateway.objects.bootstrap import admin_key, system_key
 from aspora.gateway.openapi import openapi_document, openapi_routes
-from aspora.gateway.serve.routes import CHANNELS as SERVE_CHANNELS
-from aspora.gateway.serve.routes import ServeDoor, serve_routes
+from aspora.gateway.serve.build import CHANNELS as SERVE_CHANNELS
+from aspora.gateway.serve.build import ServeDeps, build_serve
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import Clock, SystemClock
 from aspora.kit.registry import load_object
@@ -47,9 +47,10 @@ MAX_CONNECTIONS = 16
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handling: the process has one stop, and cleans up after it."""
 
-    def capture_signals(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
         """Leave the signals alone."""
-        return nullcontext()
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +76,18 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         metrics=metrics,
         streams=streams,
     )
-    serve = ServeDoor(
-        database=database,
-        listener=listener,
-        reader=objects.view,
-        blobs=artifacts,
-        starter=DurableStarter(),
-        streams=streams,
-        clock=clock,
+    serve = build_serve(
+        ServeDeps(
+            database=database,
+            listener=listener,
+            reader=objects.view,
+            blobs=artifacts,
+            starter=DurableStarter(),
+            streams=streams,
+            clock=clock,
+        )
     )
-    own = [*serve_routes(serve), *artifact_routes(ArtifactDoor(artifacts, objects.view))]
+    own = [*serve.routes, *artifact_routes(ArtifactDoor(artifacts, objects.view))]
     document = partial(openapi_document, kinds, own, version=aspora_version())
     config = AppConfig(
         authenticate=objects.authenticate,
@@ -97,7 +100,7 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         "listener": listener.run,
         "store": store.run,
         "view": objects.view.run,
-        "serve": serve.run,
+        **serve.loops,
         "object-partitions": partial(maintain_objects, database),
         "record-partitions": partial(maintain_records, database),
     }

@@ -9,12 +9,11 @@ EXAMPLES = """examples:
 """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Words and options."""
-    parser.add_argument("--keep", action="store_true", help="keep the demo's data directory for a look around")
+def configure(_parser: argparse.ArgumentParser) -> None:
+    """No words of its own."""
 
 
-def run(args: argparse.Namespace, cli: Cli) -> int:
+def run(_args: argparse.Namespace, cli: Cli) -> int:
     """Start, apply, run, show, stop."""
-    code: int = cli.call_platform("demo", cli.settings, cli.out, keep=args.keep)
+    code: int = cli.call_platform("demo", cli.settings, cli.out)
     return code

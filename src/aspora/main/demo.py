@@ -1,0 +1,246 @@
+"""`make demo`: start Aspora, deploy the bundled skills, run them on real input, show what is stored of it, stop.
+
+Every figure in the table is read back over the API from the stored executions. Where no model endpoint is configured, the
+skills that need one talk to the scripted model server, and the output says so.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aspora.cli import exit_codes
+from aspora.cli.applying import Applier
+from aspora.cli.output import Output, Progress
+from aspora.cli.rest import Rest
+from aspora.cli.result import STATE_STYLES, cost_text, duration_text, succeeded
+from aspora.cli.wanted import load_wanted
+from aspora.main.children import ChildFailed
+from aspora.main.settings import Settings
+from aspora.main.up import Running, give_up_when_stopped, running, stop_on_signals
+from aspora.meta.errors import NotFound, Unavailable
+from aspora.telemetry.logs import configure_logging
+
+CASES_A_SKILL = 2
+WAIT_SECONDS = 60
+SCRIPT = Path(__file__).parents[1] / "testing" / "scripts" / "demo.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question to a skill, from its own golden cases or evaluations."""
+
+    domain: str
+    skill: str
+    input: dict[str, Any]
+
+    @property
+    def question(self) -> str:
+        """What is asked, in one line."""
+        text = self.input.get("userMessage") or json.dumps(self.input.get("metadata", {}), ensure_ascii=False)
+        return re.sub(r"\s+", " ", text)
+
+
+def find_skills_folder(settings: Settings) -> Path:
+    """The folder of bundled skills: the configured one, or `skills/` here or above.
+
+    Raises:
+        NotFound: There is none; says what would do.
+    """
+    if settings.skills_root:
+        return Path(settings.skills_root)
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "skills").is_dir():
+            return folder / "skills"
+    raise NotFound("no skills/ folder here or above; run the demo in a clone of Aspora, or set ASPORA_SKILLS_ROOT")
+
+
+def _golden_cases(folder: Path) -> Iterator[dict[str, Any]]:
+    path = folder / "tests" / "golden.jsonl"
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        if line.strip():
+            given = json.loads(line)["input"]
+            yield {"userMessage": given.get("user_message", ""), "metadata": given.get("metadata", {})}
+
+
+def _eval_cases(folder: Path) -> Iterator[dict[str, Any]]:
+    path = folder / "evals" / "evals.json"
+    for case in json.loads(path.read_text())["evals"] if path.is_file() else ():
+        texts = [case["prompt"], *((folder / name).read_text() for name in case.get("files", []))]
+        yield {"userMessage": "\n\n".join(texts), "metadata": {}}
+
+
+def cases_of(domain: str, folder: Path) -> list[Case]:
+    """The first few questions that a skill brings along."""
+    inputs = [*_golden_cases(folder), *_eval_cases(folder)][:CASES_A_SKILL]
+    return [Case(domain, folder.name, given) for given in inputs]
+
+
+@asynccontextmanager
+async def _model_endpoint(settings: Settings) -> AsyncGenerator[tuple[Settings, bool]]:
+    """The settings with a model endpoint; True when it is the scripted one."""
+    if settings.model_url or settings.openrouter_api_key:
+        yield settings, False
+        return
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "aspora.testing.model_server",
+        "--script",
+        str(SCRIPT),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), timeout=30)
+        if not line:
+            raise Unavailable("the scripted model server did not start; its messages stand above")
+        yield replace(settings, model_url=json.loads(line)["url"]), True
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+def _deploy(rest: Rest, folder: Path, out: Output) -> list[Case]:
+    """Apply everything in the folder; the questions of the skills that are there now."""
+    wanted, cases = list(load_wanted(folder)), list[Case]()
+    applier = Applier(rest)
+    with Progress(out, total=len(wanted), title="deploying") as progress:
+        deployed = []
+        for item in wanted:
+            applied = applier.apply(item)
+            if item.object["kind"] == "Skill":
+                deployed.append((item, applied))
+            progress.step(item.name)
+        for item, applied in deployed:
+            applier.wait_observed(applied.object)
+            cases += cases_of(item.domain, folder / item.domain / item.name)
+    return cases
+
+
+def _run_case(rest: Rest, case: Case) -> str:
+    """Run one question to its end; the execution's id."""
+    path = f"/api/v1/domains/{case.domain}/skills/{case.skill}/executions"
+    answer = rest.call("POST", path, query={"wait": WAIT_SECONDS}, body={"input": case.input})
+    name: str = answer["metadata"]["name"]
+    return name
+
+
+def _shorten(text: str, width: int) -> str:
+    line = re.sub(r"\s+", " ", text).strip()
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _print_answers(out: Output, cases: list[Case], executions: list[dict[str, Any]]) -> None:
+    """Each question and its answer, as people would read them."""
+    for case, execution in zip(cases, executions, strict=True):
+        status = execution["status"]
+        result = status.get("result") or {}
+        answer = str(result.get("message") or status.get("message") or "").strip()
+        out.line(out.style(f"{execution['metadata']['domain']}/{execution['spec']['skill']}", "bold"))
+        out.line(f"  asked   {_shorten(case.question, 96)}")
+        first, *rest = answer.split("\n")
+        out.line(f"  answer  {first}")
+        for line in rest:
+            out.line(f"          {line}".rstrip())
+        out.line()
+
+
+def _print_table(out: Output, executions: list[dict[str, Any]], scripted_models: bool) -> None:
+    rows: list[list[str]] = []
+    for execution in executions:
+        status, spec = execution["status"], execution["spec"]
+        answered_by = "model" if status.get("inputTokens") else "handler"
+        if answered_by == "model" and scripted_models:
+            answered_by = "scripted model"
+        rows.append(
+            [
+                f"{execution['metadata']['domain']}/{spec['skill']}",
+                status["state"] + (f" ({status['reason']})" if status.get("reason") else ""),
+                spec["class"],
+                answered_by,
+                cost_text(status).split(" ")[0],
+                duration_text(status.get("durationMs")),
+                execution["metadata"]["name"],
+            ]
+        )
+    out.table(("SKILL", "STATE", "CLASS", "ANSWERED BY", "COST", "TIME", "EXECUTION"), rows)
+    good = sum(succeeded(e) for e in executions)
+    style = STATE_STYLES["Succeeded" if good == len(executions) else "Failed"]
+    total = sum(int(e["status"].get("costMicroUsd") or 0) for e in executions)
+    out.line(out.style(f"{good} of {len(executions)} succeeded, {cost_text({'costMicroUsd': total})} in all", style))
+
+
+def _show(settings: Settings, out: Output, up_now: Running, folder: Path, scripted_models: bool) -> bool:
+    """The demo itself, over the API like any client; True when everything succeeded."""
+    rest = Rest(up_now.url, up_now.admin_key_path.read_text().strip())
+    cases = _deploy(rest, folder, out)
+    names: list[str] = []
+    with Progress(out, total=len(cases), title="running") as progress:
+        for case in cases:
+            names.append(_run_case(rest, case))
+            progress.step(f"{case.domain}/{case.skill}")
+    executions: list[dict[str, Any]] = [rest.call("GET", f"/api/v1/executions/{name}") for name in names]
+    _print_answers(out, cases, executions)
+    _print_table(out, executions, scripted_models)
+    if scripted_models:
+        out.line()
+        out.line(
+            "No model endpoint is configured, so the answers marked 'scripted model' come from a script, not a model."
+        )
+        out.line(
+            "With OPENROUTER_API_KEY, or ASPORA_MODEL_URL for any OpenAI-compatible endpoint, a model answers them."
+        )
+    _print_next(out, settings, executions)
+    return bool(executions) and all(succeeded(e) for e in executions)
+
+
+def _print_next(out: Output, settings: Settings, executions: list[dict[str, Any]]) -> None:
+    where = f"--data-dir {settings.data_dir}"
+    out.line()
+    out.line("Look further (the demo's data is kept):")
+    out.line(f"  aspora up --detach {where}")
+    if executions:
+        out.line(f"  aspora logs {executions[0]['metadata']['name']} {where}")
+    out.line(f"  aspora get executions {where}")
+    out.line(f"  aspora down {where}")
+
+
+async def _demo(settings: Settings, out: Output, folder: Path) -> int:
+    stop, ready = asyncio.Event(), asyncio.Event()
+    stop_on_signals(stop)
+
+    async def everything() -> int:
+        out.note("starting Aspora")
+        async with (
+            _model_endpoint(settings) as (configured, scripted_models),
+            running(configured, tell=out.note, stop=stop) as up_now,
+        ):
+            out.note(f"ready in {up_now.started_in_seconds:.1f} s")
+            good = await asyncio.to_thread(_show, settings, out, up_now, folder, scripted_models)
+            out.note("stopping")
+        out.note("stopped; nothing is left running")
+        return exit_codes.OK if good else exit_codes.FAILED
+
+    try:
+        return await give_up_when_stopped(everything(), stop=stop, ready=ready)
+    except ChildFailed as e:
+        out.error(f"{e}; its messages stand above. Check the installation: aspora doctor")
+        return exit_codes.FAILED
+
+
+def demo(settings: Settings, out: Output) -> int:
+    """Run the demo in a data directory of its own, `demo` in the configured one; returns the exit code."""
+    folder = find_skills_folder(settings)
+    own = replace(settings, data_dir=settings.data_dir / "demo", port=0, url="", api_key="")
+    configure_logging(level="WARNING", form="console")
+    return asyncio.run(_demo(own, out, folder))
