@@ -60,8 +60,8 @@ async def _pinned(reader: ObjectReader, *, domain: str, skill: str, revision: st
 def _by_share(route: Wire | None, *, domain: str, name: str, user: str) -> str:
     if route is None:
         raise Unavailable(
-            f"there is no route {name!r} in domain {domain!r} yet: the skill is not released to that environment; if it "
-            "was applied just now, try again",
+            f"there is no route {name!r} in domain {domain!r} yet: the skill is not released to that environment; "
+            "if it was applied just now, try again",
             retry_after_seconds=1,
         )
     shares = [Share(t["revision"], t["shareBp"]) for t in route["spec"].get("traffic", [])]
