@@ -117,7 +117,7 @@ class Database:
             Timeout: A statement ran over the statement timeout.
         """
         with translated():
-            async with self._pool.connection() as connection:
+            async with self._borrowed() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -132,13 +132,27 @@ class Database:
         committing = False
         try:
             with translated():
-                async with self._pool.connection() as connection, connection.transaction():
+                async with self._borrowed() as connection, connection.transaction():
                     yield connection
                     committing = True
         except ConnectionLost as error:
             if not committing:
                 raise
             raise OutcomeUnknown(f"{error.message}; whether the last change was saved is unknown") from error
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncGenerator[Connection]:
+        """A connection of the pool; a cancellation that the pool swallowed is raised again.
+
+        Until Python 3.12, `asyncio.wait_for` drops a cancellation that comes at the moment its future is done: here,
+        when a caller who waits in the pool's queue is handed a connection.
+        """
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        async with self._pool.connection() as connection:
+            if task and task.cancelling() > before:
+                raise asyncio.CancelledError
+            yield connection
 
     async def run_transaction(self, work: Callable[[Connection], Awaitable[T]], *, attempts: int = 5) -> T:
         """Run `work` in a transaction, again from the start when it was surely rolled back for no fault of its own.

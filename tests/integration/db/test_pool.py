@@ -254,3 +254,24 @@ async def test_a_wrong_password_is_refused_at_once(postgres: SharedPostgres, dsn
     host = dsn.split("?", 1)[1]
     with pytest.raises(Unavailable, match="password authentication failed"):
         await Database.open(f"postgresql://aspora:wrong@/postgres?{host}")
+
+
+async def test_a_cancellation_that_meets_the_hand_over_of_a_connection_is_not_lost(dsn: str) -> None:
+    async with await Database.open(dsn, max_size=1) as database:
+
+        async def borrow() -> None:
+            async with database.connection() as connection:
+                await connection.execute("select 1")
+
+        for steps in range(12):
+            async with database.connection():
+                waiting = asyncio.create_task(borrow())
+                for _ in range(5):
+                    await asyncio.sleep(0)
+            for _ in range(steps):
+                if not waiting.done():
+                    await asyncio.sleep(0)
+            if not waiting.done():
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
