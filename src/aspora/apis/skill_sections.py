@@ -98,8 +98,8 @@ class Trigger(ApiModel):
     """For `message`: phrases that a user's message may hold."""
     source: str | None = Field(default=None, min_length=1, max_length=255)
     """For `alert`: where the alert comes from."""
-    filter: dict[str, str] = Field(default_factory=dict[str, str])
-    """For `alert`: fields of the alert and the values they must have."""
+    filter: str | None = Field(default=None, min_length=1, max_length=_TEXT_CAP)
+    """For `alert`: which of the source's alerts, e.g. `severity=high,team=cards`."""
     schedule: str | None = Field(default=None, min_length=1, max_length=255)
     """For `cron`: five fields, UTC."""
     input: dict[str, Any] = Field(default_factory=dict[str, Any])
@@ -129,7 +129,7 @@ class Permissions(ApiModel):
     mcp: list[Access] = Field(default_factory=list[Access], max_length=_LIST_CAP)
     """MCP servers."""
     blocked_resources: list[str] = Field(default_factory=list[str], max_length=_LIST_CAP)
-    """Resources that the skill must never get, e.g. `runbooks/*`."""
+    """Files of its folder that it must never read, as patterns: `references/internal/*`."""
 
 
 class Routing(ApiModel):
