@@ -107,21 +107,15 @@ def openapi_routes(document: Callable[[], Json]) -> list[BaseRoute]:
 
 
 def _schemas(kinds: Sequence[Kind]) -> Json:
-    _, definitions = models_json_schema(
+    references, definitions = models_json_schema(
         [(kind.model, "validation") for kind in kinds], by_alias=True, ref_template=_REF
     )
     found: Json = {**definitions.get("$defs", {}), "Status": _STATUS_SCHEMA}
     for kind in kinds:
-        own = found.pop(_model_name(kind), None)
-        if own is not None:
-            found[kind.kind] = _named(own, kind)
+        generic = references[kind.model, "validation"]["$ref"].rpartition("/")[2]
+        found[kind.kind] = _named(found.pop(generic), kind)
         found[f"{kind.kind}List"] = _list_schema(kind)
     return found
-
-
-def _model_name(kind: Kind) -> str:
-    """The name pydantic gives to `Object[Spec, Status]` in a schema."""
-    return re.sub(r"[^a-zA-Z0-9.\-_]", "_", kind.model.__name__)
 
 
 def _named(schema: Json, kind: Kind) -> Json:

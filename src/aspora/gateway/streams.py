@@ -27,7 +27,12 @@ class Streams:
         self._open: set[asyncio.Timeout] = set()
         self._max_streams = max_streams
         self._stopping = False
-        metrics.gauge(HTTP_STREAMS).set_function(lambda: len(self._open))
+        metrics.gauge(HTTP_STREAMS).set_function(lambda: self.open_count)
+
+    @property
+    def open_count(self) -> int:
+        """How many are open now."""
+        return len(self._open)
 
     def close_all(self) -> None:
         """End every stream at a line's end; no new one opens."""

@@ -60,6 +60,17 @@ class _KindView:
             self.buried.pop((domain, name), None)
         return self.objects.get(domain, {}).pop(name, None) is not None
 
+    def keep_newer(self, former: "_KindView", *, than: int) -> None:
+        """Take over what this process wrote while the list was being read."""
+        for place in former.objects.values():
+            for obj in place.values():
+                if _identity(obj)[2] > than:
+                    self.put(obj)
+        for (domain, name), version in former.buried.items():
+            if version > than:
+                self.objects.get(domain, {}).pop(name, None)
+                self.buried[domain, name] = version
+
 
 def _identity(obj: Wire) -> tuple[str, str, int]:
     metadata = obj["metadata"]
@@ -193,6 +204,7 @@ class ObjectView:
         fresh = _KindView(is_synced=True)
         for obj in found:
             fresh.put(obj)
+        fresh.keep_newer(self._kinds[kind], than=int(version))
         self._kinds[kind] = fresh
         self._changes[kind] += 1
         if all(view.is_synced for view in self._kinds.values()):
