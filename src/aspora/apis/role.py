@@ -1,4 +1,4 @@
-"""Role: a named set of rules that say which verbs are allowed on which kinds. A cluster-wide one can be bound anywhere."""
+"""Role: a named set of rules: which verbs are allowed on which kinds. A cluster-wide one can be bound anywhere."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -99,7 +99,6 @@ _LATER = {
     "spec.permissions.apis": "no API connector can be called yet; only the execution class goes by it",
     "spec.permissions.secrets": "no connector uses secrets yet",
     "spec.permissions.mcp": "no MCP server can be called yet; only the execution class goes by it",
-    "spec.permissions.blockedResources": "there are no shared resources to keep away yet",
     "spec.versioning.rollbackOnError": "rollback is by hand so far: `aspora rollback`",
     "spec.versioning.canaryShareBp": "a new revision gets all the traffic at once so far",
 }
