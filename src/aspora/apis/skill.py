@@ -111,8 +111,17 @@ def _inactive() -> Iterator[tuple[str, str]]:
         ("testing", Testing, "releases do not look at test results yet; run `aspora test`"),
         ("monitoring", Monitoring, "nothing raises alerts yet"),
     ):
-        for name, info in model.model_fields.items():
-            yield f"spec.{section}.{info.alias or name}", why
+        for path in _leaves(model):
+            yield f"spec.{section}.{path}", why
+
+
+def _leaves(model: type[ApiModel]) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        inner = info.annotation if isinstance(info.annotation, type) else None
+        if inner is not None and issubclass(inner, ApiModel):
+            yield from (f"{info.alias or name}.{path}" for path in _leaves(inner))
+        else:
+            yield info.alias or name
 
 
 def validate(skill: Object[SkillSpec, SkillStatus]) -> list[FieldError]:
@@ -188,7 +197,9 @@ def describe(obj: Wire) -> list[Section]:
     status: Mapping[str, Any] = obj.get("status") or {}
     facts, artifact = _part(spec, "skillMd"), _part(spec, "artifact")
     about = (
+        ("SKILL.md name", str(facts.get("name", ""))),
         ("Description", str(spec.get("description") or facts.get("description", ""))),
+        ("Name in SKILL.md", str(facts.get("name", ""))),
         ("Role", str(spec.get("role", "specialist"))),
         ("Version", _version(obj)),
         ("Latest revision", str(status.get("latestRevision") or "none yet")),

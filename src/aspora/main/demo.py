@@ -1,7 +1,7 @@
 """`make demo`: start Aspora, deploy the bundled skills, run them on real input, show what is stored of it, stop.
 
-Every figure in the table is read back over the API from the stored executions. Where no model endpoint is configured, the
-skills that need one talk to the scripted model server, and the output says so.
+Every figure in the table is read back over the API from the stored executions. Where no model endpoint is configured,
+the skills that need one talk to the scripted model server, and the output says so.
 """
 
 import asyncio

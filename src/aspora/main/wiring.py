@@ -15,7 +15,8 @@ from aspora.models.catalog import Catalog
 from aspora.models.defaults import default_objects
 from aspora.sandbox.builtins import drivers
 from aspora.sandbox.interface import SandboxDriver
-from aspora.skills.pack import folder_digest, unpack
+from aspora.skills.archive import unpack
+from aspora.skills.files import folder_digest
 from aspora.telemetry.logs import configure_logging
 
 
