@@ -1,0 +1,94 @@
+"""An executor process for tests that kill it: `executor_child.py CONFIG.json`; prints a line when ready."""
+
+import asyncio
+import json
+import signal
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from aspora.artifacts import ArtifactCache, digest_of, open_artifacts
+from aspora.client.interface import Wire
+from aspora.db.listen import Listener
+from aspora.db.pool import Database
+from aspora.executor.process import CHANNELS, ExecutorConfig, ExecutorParts, run_executor
+from aspora.kit.clock import SystemClock
+from aspora.kit.supervise import run_loops
+from aspora.meta.errors import NotFound
+from aspora.models.catalog import Catalog
+from aspora.models.client import HttpModelClient
+from aspora.models.defaults import default_objects
+from aspora.sandbox.process.driver import ProcessDriver
+from aspora.skills.archive import ArchiveFile, unpack, write_archive
+from aspora.telemetry.logs import configure_logging
+
+
+class FileRevisions:
+    """Revisions from a JSON file, by domain and name."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def load(self, domain: str, name: str) -> Wire:
+        found: Wire | None = json.loads(self._path.read_text()).get(f"{domain}/{name}")
+        if found is None:
+            raise NotFound(f"no revision {name!r}")
+        return found
+
+
+def digest_of_folder(folder: Path) -> str:
+    files = [
+        ArchiveFile(p.relative_to(folder).as_posix(), p.read_bytes(), executable=bool(p.stat().st_mode & 0o100))
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    ]
+    return digest_of(write_archive(files).data)
+
+
+async def main(config: dict[str, Any]) -> None:
+    configure_logging(level="INFO", form="console")
+    clock, stop, base = SystemClock(), asyncio.Event(), Path(config["base"])
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    kinds = {kind: [o for o in default_objects() if o["kind"] == kind] for kind in ("Model", "Provider")}
+    catalog = Catalog(kinds["Model"], kinds["Provider"], environment=config.get("environment", {}))
+    store = open_artifacts(base / "artifacts")
+    async with AsyncExitStack() as held:
+        database = await held.enter_async_context(await Database.open(config["dsn"], max_size=config["slots"] + 4))
+        driver = ProcessDriver(
+            work_dir=base / "work", runtime_dir=base / "runtime", max_concurrency=config["slots"], warm=0
+        )
+        held.push_async_callback(driver.close)
+        models = HttpModelClient(lambda: catalog, clock=clock)
+        held.push_async_callback(models.close)
+        listener = Listener(config["dsn"], CHANNELS)
+        support_stop = asyncio.Event()
+        support = asyncio.create_task(run_loops({"listener": listener.run}, support_stop, grace_seconds=1))
+        parts = ExecutorParts(
+            database=database,
+            listener=listener,
+            revisions=FileRevisions(base / "revisions.json"),
+            artifacts=ArtifactCache(
+                store, folder=base / "cache", unpack=unpack, digest_of_folder=digest_of_folder, clock=clock
+            ),
+            blobs=store,
+            driver=driver,
+            models=models,
+            clock=clock,
+        )
+        behaviour = ExecutorConfig(
+            dsn=config["dsn"],
+            version="test",
+            slots=config["slots"],
+            lease_seconds=config["lease_seconds"],
+            grace_seconds=config["grace_seconds"],
+        )
+        try:
+            await run_executor(behaviour, parts, stop, on_ready=lambda what: print(what, flush=True))
+        finally:
+            support_stop.set()
+            await support
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(Path(sys.argv[1]).read_text())))
