@@ -7,10 +7,12 @@ from aspora.skills.front_matter import body_of
 from aspora.skills.load import LoadedSkill, load_skill
 from aspora.skills.places import Places, SkillPlace, find_skills
 from aspora.skills.problems import InvalidSkill, Problem
+from aspora.skills.scaffold import CreatedSkill, create_skill
 
 __all__ = [
     "Archive",
     "ArchiveFile",
+    "CreatedSkill",
     "InvalidSkill",
     "LoadedDomain",
     "LoadedSkill",
@@ -18,6 +20,7 @@ __all__ = [
     "Problem",
     "SkillPlace",
     "body_of",
+    "create_skill",
     "find_skills",
     "folder_digest",
     "load_domain",
