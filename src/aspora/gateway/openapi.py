@@ -162,7 +162,7 @@ def _collection(kind: Kind, path: str, *, in_domain: bool) -> Json:
     if "create" in kind.verbs:
         item["post"] = _operation(
             f"create{kind.kind}{_where(in_domain)}",
-            f"Create a {kind.kind}.",
+            f"Create {_one(kind)}.",
             path,
             kind.kind,
             "201",
@@ -181,10 +181,10 @@ def _list_operation(kind: Kind, path: str, *, where: str) -> Json:
 def _item(kind: Kind, path: str, *, in_domain: bool) -> Json:
     where = _where(in_domain)
     table = {
-        "get": ("get", f"Read a {kind.kind}.", None, {}),
-        "put": ("update", f"Replace a {kind.kind}; needs the current resourceVersion.", kind.kind, _DRY_RUN),
-        "patch": ("patch", f"Merge a patch into a {kind.kind} (RFC 7386).", "", _DRY_RUN),
-        "delete": ("delete", f"Delete a {kind.kind}.", None, {**_DRY_RUN, **_PRECONDITIONS}),
+        "get": ("get", f"Read {_one(kind)}.", None, {}),
+        "put": ("update", f"Replace {_one(kind)}; needs the current resourceVersion.", kind.kind, _DRY_RUN),
+        "patch": ("patch", f"Merge a patch into {_one(kind)} (RFC 7386).", "", _DRY_RUN),
+        "delete": ("delete", f"Delete {_one(kind)}.", None, {**_DRY_RUN, **_PRECONDITIONS}),
     }
     return {
         method: _operation(f"{verb}{kind.kind}{where}", summary, path, body, "200", kind.kind, query)
@@ -198,13 +198,17 @@ def _status(kind: Kind, path: str, *, in_domain: bool) -> Json:
     item: Json = {}
     if "get" in kind.verbs:
         item["get"] = _operation(
-            f"get{kind.kind}{where}", f"Read a {kind.kind} with its status.", path, None, "200", kind.kind, {}
+            f"get{kind.kind}{where}", f"Read {_one(kind)} with its status.", path, None, "200", kind.kind, {}
         )
     if "update" in kind.verbs:
         item["put"] = _operation(
             f"update{kind.kind}{where}", "Replace the status alone.", path, kind.kind, "200", kind.kind, _DRY_RUN
         )
     return item
+
+
+def _one(kind: Kind) -> str:
+    return f"{'an' if kind.kind[0] in 'AEIOU' else 'a'} {kind.kind}"
 
 
 def _where(in_domain: bool) -> str:

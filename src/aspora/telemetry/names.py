@@ -30,4 +30,3 @@ OBJECT_WRITES = MetricName("aspora_object_writes_total", "Writes of objects by o
 ADMISSION_SECONDS = MetricName("aspora_admission_seconds", "Time in the admission chain.", ("kind",))
 VIEW_AGE_SECONDS = MetricName("aspora_view_age_seconds", "Age of the oldest in-memory view of a kind.")
 VIEW_REREADS = MetricName("aspora_view_rereads_total", "Reads that a stale view passed on to the database.", ("kind",))
-QUERY_SECONDS = MetricName("aspora_query_seconds", "Time of database queries by name.", ("query",))

@@ -75,6 +75,8 @@ async def test_update_needs_its_version_and_path_and_object_must_agree(api: Any)
         {**made, "kind": "Route"},
     ):
         assert (await api.put(f"{SKILLS}/one", body)).json()["reason"] == "BadRequest"
+    numeric = {**made, "metadata": {**made["metadata"], "resourceVersion": 5}}
+    assert (await api.put(f"{SKILLS}/one", numeric)).json()["details"][0]["field"] == "metadata.resourceVersion"
     replaced = {**made, "metadata": {**made["metadata"], "uid": "someone-else"}}
     assert (await api.put(f"{SKILLS}/one", replaced)).json()["reason"] == "Conflict"
     assert (await api.put(f"{SKILLS}/two", {**made, "metadata": {**made["metadata"], "name": "two"}})).status == 404

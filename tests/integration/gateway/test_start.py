@@ -80,3 +80,19 @@ async def test_the_published_contract_is_valid_and_whole(door: Any) -> None:
     assert "timeoutSeconds" in json.dumps(document)
     ids = [op["operationId"] for item in paths.values() for op in item.values()]
     assert len(ids) == len(set(ids))
+
+
+async def test_without_its_database_the_gateway_says_unavailable(door: Any, database: Any) -> None:
+    await database.close()
+    seen: set[int] = set()
+    async with asyncio.timeout(10):
+        while 503 not in seen:
+            seen.add((await door.api.get("/api/v1/whoami")).status)
+    assert seen <= {200, 503}
+    for method, path in (("GET", "/api/v1/models"), ("POST", "/api/v1/domains"), ("GET", "/api/v1/models?watch=true")):
+        answer = await door.api.call(
+            method, path, {"metadata": {"name": "x"}, "spec": {}} if method == "POST" else None
+        )
+        assert (answer.status, answer.json()["reason"]) == (503, "Unavailable")
+    assert (await door.api.get("/readyz")).status == 503
+    assert (await door.api.get("/healthz")).status == 200

@@ -72,6 +72,8 @@ async def test_an_unknown_place_in_history_is_expired(api: Any) -> None:
         assert (event["type"], event["object"]["reason"], event["object"]["code"]) == ("ERROR", "Expired", 410)
         assert await lines.next() is None
     assert (await api.get(f"{SKILLS}?watch=true&resourceVersion=x")).status == 400
+    async with api.lines(f"{SKILLS}?watch=true&resourceVersion={'9' * 40}") as lines:
+        assert (await lines.next())["object"]["reason"] in {"BadRequest", "Expired"}
     assert (await api.get(f"{SKILLS}?watch=true&limit=4")).status == 400
 
 

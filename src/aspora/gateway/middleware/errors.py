@@ -4,6 +4,7 @@ import http
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aspora.gateway.http import error_response, printable
@@ -56,8 +57,7 @@ def _from_http(error: HTTPException, scope: Scope) -> StatusError:
         case 404:
             return NotFound(f"no such path {path!r}; GET /api/v1 lists what there is")
         case 405:
-            allowed = (error.headers or {}).get("Allow", "")
-            return MethodNotAllowed(f"{scope['method']} is not answered at {path!r}; allowed: {_sorted(allowed)}")
+            return MethodNotAllowed(f"{scope['method']} is not answered at {path!r}; allowed: {_allowed(scope)}")
         case 413:
             return TooLarge("the body is too large")
         case code if 400 <= code < 500:
@@ -66,5 +66,8 @@ def _from_http(error: HTTPException, scope: Scope) -> StatusError:
             return Internal("a defect of Aspora's own; its log has the details under this answer's X-Request-Id")
 
 
-def _sorted(methods: str) -> str:
-    return ", ".join(sorted(m.strip() for m in methods.split(",")))
+def _allowed(scope: Scope) -> str:
+    """The methods of all routes that match the path, not only of the first."""
+    routes: list[BaseRoute] = scope["router"].routes
+    matching = [r for r in routes if isinstance(r, Route) and r.matches(scope)[0] is Match.PARTIAL]
+    return ", ".join(sorted({method for route in matching for method in route.methods or ()}))

@@ -22,7 +22,7 @@ from aspora.meta.errors import AlreadyExists, BadRequest, Conflict, FieldError, 
 from aspora.meta.objects import rfc3339
 from aspora.store.interface import Store, Wire, Write
 from aspora.telemetry.metrics import Metrics
-from aspora.telemetry.names import OBJECT_WRITES
+from aspora.telemetry.names import ADMISSION_SECONDS, OBJECT_WRITES
 
 PATCH_ATTEMPTS = 5
 
@@ -71,6 +71,7 @@ class ObjectWrites:
         self._admission = admission
         self._clock = clock
         self._writes = metrics.counter(OBJECT_WRITES)
+        self._admission_seconds = metrics.histogram(ADMISSION_SECONDS)
 
     async def create(self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool) -> Written:
         """Store a new object; its name comes from its metadata."""
@@ -171,7 +172,8 @@ class ObjectWrites:
             dry_run=dry_run,
             now=self._clock.now(),
         )
-        return await self._admission.admit(request)
+        with self._admission_seconds.labels(target.kind.kind).time():
+            return await self._admission.admit(request)
 
     async def _write(self, target: Target, write: Write) -> Wire:
         [result] = await self._store.write([write])
@@ -236,6 +238,13 @@ def _require_current(old: Wire, obj: Mapping[str, Any], *, required: bool) -> No
             "metadata.resourceVersion", "is required: read the object, change it, send it back", "Required"
         )
         raise Invalid("an update needs the resourceVersion it is based on", details=[problem])
+    wrong = [
+        FieldError(f"metadata.{name}", "must be a string, as the server sent it")
+        for name, value in (("resourceVersion", version), ("uid", uid))
+        if value is not None and not isinstance(value, str)
+    ]
+    if wrong:
+        raise Invalid("the object's identity can't be read", details=wrong)
     _require_preconditions(old, Preconditions(uid=uid, resource_version=version))
 
 
