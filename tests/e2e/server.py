@@ -1,0 +1,103 @@
+"""A real Aspora for end-to-end tests: `aspora up --detach` over a throwaway data directory, and its command line."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aspora.testing.postgres import fast_folder
+
+REPO = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Aspora:
+    """One data directory and the environment of its commands."""
+
+    data_dir: Path
+    environ: Mapping[str, str]
+
+    def run(self, *argv: str, stdin: str | None = None, cwd: Path = REPO, timeout_seconds: float = 120) -> Done:
+        """One command line, to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "aspora", *argv],
+            env=dict(self.environ),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            timeout=timeout_seconds,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def ok(self, *argv: str, stdin: str | None = None, cwd: Path = REPO) -> str:
+        """A command that must succeed; its output."""
+        done = self.run(*argv, stdin=stdin, cwd=cwd)
+        assert done.code == 0, f"aspora {' '.join(argv)} → {done.code}\n{done.out}\n{done.err}"
+        return done.out
+
+    @property
+    def url(self) -> str:
+        """Where the gateway answers."""
+        return str(json.loads((self.data_dir / "endpoint.json").read_text())["url"])
+
+    @property
+    def key(self) -> str:
+        """The administrator's key."""
+        return (self.data_dir / "admin.key").read_text().strip()
+
+    def http(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> tuple[int, Any]:
+        """One request; status and decoded body."""
+        request = urllib.request.Request(
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=90) as answer:
+                text = answer.read()
+                return answer.status, json.loads(text) if text else None
+        except urllib.error.HTTPError as e:
+            return e.code, json.loads(e.read())
+
+
+@contextlib.contextmanager
+def prepared(**environ: str) -> Generator[Aspora]:
+    """An Aspora that is not started yet; stopped and removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="aspora-e2e-", dir=fast_folder()))
+    folder.chmod(0o755)
+    base = {k: v for k, v in os.environ.items() if not k.startswith(("ASPORA_", "OPENROUTER_"))}
+    own = {"ASPORA_DATA_DIR": str(folder / "data"), "ASPORA_PORT": "0", "NO_COLOR": "1"}
+    aspora = Aspora(folder / "data", {**base, **own, **environ})
+    try:
+        yield aspora
+    finally:
+        aspora.run("down")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def started(**environ: str) -> Generator[Aspora]:
+    """A running Aspora."""
+    with prepared(**environ) as aspora:
+        aspora.ok("up", "--detach")
+        yield aspora

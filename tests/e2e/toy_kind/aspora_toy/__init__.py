@@ -1,0 +1,1 @@
+"""A kind from another package: what a third party would ship."""
