@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from aspora.access.keys import KeyId, mint_key
 from aspora.meta.objects import rfc3339
 
 DIGEST = "sha256:" + "a" * 64
@@ -152,7 +151,7 @@ async def test_a_key_is_shown_once_hashed_expires_and_is_revoked(world: Any) -> 
     assert (await caller.get("/api/v1/whoami")).status == 401
 
 
-@pytest.mark.parametrize("text", ["", "x", "aspora_admin_" + "0" * 64, mint_key(KeyId("", "ghost")).text])
+@pytest.mark.parametrize("text", ["", "x", "aspora_admin_" + "0" * 64, "aspora_ghost_" + "0" * 64])
 async def test_other_keys_are_refused(api: Any, text: str) -> None:
     answer = await api.with_key(text).get("/api/v1")
     assert (answer.status, answer.json()["reason"]) == (401, "Unauthorized")
