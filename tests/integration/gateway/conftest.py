@@ -5,14 +5,18 @@ import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import uvicorn
+from starlette.types import ASGIApp
 
 from aspora.access.keys import KeyId, mint_key
 from aspora.apis.builtins import load_kinds
+from aspora.artifacts.interface import ArtifactStore
+from aspora.artifacts.store import open_artifacts
 from aspora.db.listen import Listener
 from aspora.db.pool import Database
 from aspora.gateway.app import AppConfig, build_app
@@ -22,32 +26,9 @@ from aspora.gateway.objects.bootstrap import admin_key, system_key
 from aspora.gateway.openapi import openapi_document, openapi_routes
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import SystemClock
-from aspora.meta.errors import NotFound
 from aspora.models.defaults import default_objects
 from aspora.store.postgres import CHANNEL, PostgresStore
 from aspora.telemetry.metrics import Metrics
-
-
-class DictArtifacts:
-    """Blobs in memory; the store itself has its own tests."""
-
-    def __init__(self) -> None:
-        self.blobs: dict[str, bytes] = {}
-
-    async def put(self, data: bytes) -> str:
-        import hashlib
-
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        self.blobs[digest] = data
-        return digest
-
-    async def get(self, digest: str) -> bytes:
-        if digest not in self.blobs:
-            raise NotFound(f"no artifact {digest!r}")
-        return self.blobs[digest]
-
-    async def exists(self, digest: str) -> bool:
-        return digest in self.blobs
 
 
 @dataclass
@@ -68,11 +49,11 @@ class Api:
 
     def __init__(self, session: aiohttp.ClientSession, base: str, key: str) -> None:
         self._session = session
-        self._base = base
+        self.base = base
         self._key = key
 
     def with_key(self, key: str) -> "Api":
-        return Api(self._session, self._base, key)
+        return Api(self._session, self.base, key)
 
     async def call(
         self, method: str, path: str, body: Any = None, *, data: bytes | None = None, headers: Mapping[str, str] = {}
@@ -81,7 +62,7 @@ class Api:
         if body is not None:
             data = json.dumps(body).encode()
             sent.setdefault("content-type", "application/json")
-        async with self._session.request(method, self._base + path, data=data, headers=sent) as answer:
+        async with self._session.request(method, self.base + path, data=data, headers=sent) as answer:
             warnings = answer.headers.getall("Warning", [])
             return Reply(answer.status, answer.headers, list(warnings), await answer.read())
 
@@ -103,7 +84,7 @@ class Api:
     @asynccontextmanager
     async def lines(self, path: str, **headers: str) -> AsyncGenerator["Lines"]:
         sent = {"authorization": f"Bearer {self._key}", **headers}
-        async with self._session.get(self._base + path, headers=sent) as answer:
+        async with self._session.get(self.base + path, headers=sent) as answer:
             yield Lines(answer)
 
 
@@ -125,15 +106,17 @@ class Door:
     """A running gateway."""
 
     api: Api
+    app: ASGIApp
+    admin_key: str
     parts: ObjectParts
     store: PostgresStore
     streams: Streams
-    artifacts: DictArtifacts
+    artifacts: ArtifactStore
     stop: asyncio.Event
 
 
 @pytest.fixture
-async def door(database: Database, dsn: str) -> AsyncGenerator[Door]:
+async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[Door]:
     clock, metrics, stop = SystemClock(), Metrics(), asyncio.Event()
     listener = Listener(dsn, [CHANNEL])
     store = PostgresStore(database, listener, clock)
@@ -146,7 +129,7 @@ async def door(database: Database, dsn: str) -> AsyncGenerator[Door]:
         metrics=metrics,
         streams=streams,
     )
-    artifacts = DictArtifacts()
+    artifacts = open_artifacts(tmp_path / "artifacts")
     own = artifact_routes(ArtifactDoor(artifacts, parts.view))
     config = AppConfig(
         authenticate=parts.authenticate,
@@ -170,7 +153,7 @@ async def door(database: Database, dsn: str) -> AsyncGenerator[Door]:
         await asyncio.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     async with aiohttp.ClientSession() as session:
-        yield Door(Api(session, f"http://127.0.0.1:{port}", admin), parts, store, streams, artifacts, stop)
+        yield Door(Api(session, f"http://127.0.0.1:{port}", admin), app, admin, parts, store, streams, artifacts, stop)
     streams.close_all()
     server.should_exit = True
     stop.set()
