@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +97,7 @@ class ExecutorChild:
 @dataclass
 class Site:
     base: Path
+    runtime_dir: Path
     dsn: str
     database: Database
     reader: DictReader
@@ -152,6 +152,7 @@ class Site:
         number = len(self.executors)
         config = {
             "base": str(self.base),
+            "runtime_dir": str(self.runtime_dir),
             "dsn": self.dsn,
             "slots": slots,
             "lease_seconds": lease_seconds,
@@ -209,7 +210,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def open_folder() -> Any:
+def open_folder() -> Generator[Path]:
     """A folder that the sandbox's users can walk through; pytest's own are closed to them."""
     base = Path(tempfile.mkdtemp(prefix="aspora-exec-", dir="/tmp"))
     base.chmod(0o711)
@@ -219,8 +220,15 @@ def open_folder() -> Any:
         shutil.rmtree(base, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def runtime_dir() -> Generator[Path]:
+    """Where sandboxes keep their copied interpreter; one for all tests, since copying takes seconds."""
+    with open_folder() as folder:
+        yield folder
+
+
 @pytest.fixture
-async def site(database: Database, dsn: str) -> AsyncGenerator[Site]:
+async def site(database: Database, dsn: str, runtime_dir: Path) -> AsyncGenerator[Site]:
     clock, metrics, stop = SystemClock(), Metrics(), asyncio.Event()
     reader, callers = DictReader(), {"tester": EVERYTHING}
     listener, streams = Listener(dsn, CHANNELS), Streams(metrics=metrics)
@@ -249,7 +257,8 @@ async def site(database: Database, dsn: str) -> AsyncGenerator[Site]:
             await asyncio.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]
         async with aiohttp.ClientSession() as session:
-            made = Site(base, dsn, database, reader, artifacts, callers, session, f"http://127.0.0.1:{port}")
+            url = f"http://127.0.0.1:{port}"
+            made = Site(base, runtime_dir, dsn, database, reader, artifacts, callers, session, url)
             try:
                 yield made
             finally:
@@ -259,13 +268,3 @@ async def site(database: Database, dsn: str) -> AsyncGenerator[Site]:
         server.should_exit = True
         stop.set()
         await asyncio.gather(*tasks)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process exists and is no zombie."""
-    try:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-    return state != "Z"

@@ -55,9 +55,8 @@ async def main(config: dict[str, Any]) -> None:
     store = open_artifacts(base / "artifacts")
     async with AsyncExitStack() as held:
         database = await held.enter_async_context(await Database.open(config["dsn"], max_size=config["slots"] + 4))
-        driver = ProcessDriver(
-            work_dir=base / "work", runtime_dir=base / "runtime", max_concurrency=config["slots"], warm=0
-        )
+        runtime_dir = Path(config["runtime_dir"])
+        driver = ProcessDriver(work_dir=base / "work", runtime_dir=runtime_dir, max_concurrency=config["slots"])
         held.push_async_callback(driver.close)
         models = HttpModelClient(lambda: catalog, clock=clock)
         held.push_async_callback(models.close)

@@ -5,8 +5,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from aspora.records.state import is_terminal
-
 NOTE = """
 import os, time
 from aspora_sdk import SkillResult, skill_handler
