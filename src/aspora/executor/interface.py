@@ -1,9 +1,11 @@
-"""What the executor needs from outside: revisions, artifacts, blobs."""
+"""What the executor needs from outside: revisions, artifacts, blobs, a book of model calls."""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
+
+from aspora.records.rows import Claim, ModelCall
 
 Wire = Mapping[str, Any]
 
@@ -45,6 +47,19 @@ class Blobs(Protocol):
 
         Raises:
             StatusError: They are missing, damaged, or can't be read now.
+        """
+        ...
+
+
+class ModelCallBook(Protocol):
+    """Where model calls are kept."""
+
+    async def record_model_call(self, claim: Claim, call: ModelCall) -> None:
+        """Keep one model call and add it to the execution's totals.
+
+        Raises:
+            Unavailable: It can't be kept now.
+            Timeout: Nobody knows whether it was kept.
         """
         ...
 

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from aspora.executor.interface import ModelCallBook
 from aspora.kit.backoff import Backoff
 from aspora.kit.clock import Clock
 from aspora.meta.errors import Timeout, Unavailable
 from aspora.models.interface import ModelAttempt, ModelClient, ModelReply, ModelRequest, Purse
-from aspora.records.executions import Executions
 from aspora.records.rows import Claim, ModelCall
 from aspora.telemetry.logs import get_logger
 
@@ -19,9 +19,9 @@ _log = get_logger(__name__)
 class RecordedModels:
     """Hands requests on to `inner` and records what they cost before the answer is used."""
 
-    def __init__(self, inner: ModelClient, executions: Executions, claim: Claim, clock: Clock) -> None:
+    def __init__(self, inner: ModelClient, book: ModelCallBook, claim: Claim, clock: Clock) -> None:
         self._inner = inner
-        self._executions = executions
+        self._book = book
         self._claim = claim
         self._clock = clock
 
@@ -50,7 +50,7 @@ class RecordedModels:
         attempt = 0
         while True:
             try:
-                return await self._executions.record_model_call(self._claim, call)
+                return await self._book.record_model_call(self._claim, call)
             except (Unavailable, Timeout) as error:
                 _log.warning("model call not recorded yet", execution=self._claim.id, reason=error.reason)
             await asyncio.sleep(_BACKOFF.delay_seconds(attempt))

@@ -139,9 +139,7 @@ class _Executor:
         self._running = Running()
         self._wakeups = Wakeups(parts.database)
         self._writer = EventWriter(Events(parts.database), self._wakeups)
-        self._agent = AgentWorker(
-            models=parts.models, executions=self._executions, blobs=parts.blobs, clock=parts.clock
-        )
+        self._agent = AgentWorker(models=parts.models, book=self._executions, blobs=parts.blobs, clock=parts.clock)
         self._conductor = self._make_conductor()
         self._lease = NodeLease(
             nodes, owner, ttl_seconds=config.lease_seconds, clock=parts.clock, classes=lambda: self._classes

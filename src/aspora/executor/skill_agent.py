@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic.alias_generators import to_camel
 
 from aspora.executor.agent_tools import FolderFiles
-from aspora.executor.interface import Blobs
+from aspora.executor.interface import Blobs, ModelCallBook
 from aspora.executor.model_records import RecordedModels
 from aspora.executor.results import Given, keep_result
 from aspora.executor.work import Work
@@ -21,7 +21,6 @@ from aspora.kit.clock import Clock
 from aspora.kit.registry import load_object
 from aspora.models.interface import ModelClient
 from aspora.models.purse import ExecutionPurse
-from aspora.records.executions import Executions
 
 AGENT_MODULE: Final = "aspora.executor.agent"
 DRIVER: Final = "agent"
@@ -36,13 +35,13 @@ class AgentWorker:
         self,
         *,
         models: ModelClient,
-        executions: Executions,
+        book: ModelCallBook,
         blobs: Blobs,
         clock: Clock,
         load: Callable[[str], Any] = load_object,
     ) -> None:
         self._models = models
-        self._executions = executions
+        self._book = book
         self._blobs = blobs
         self._clock = clock
         self._load = load
@@ -58,7 +57,7 @@ class AgentWorker:
         with work.trace.stage("model"):
             result: Mapping[str, Any] = await agent.run_agent(
                 agent_task(work, agent.AgentTask),
-                client=RecordedModels(self._models, self._executions, work.claim, self._clock),
+                client=RecordedModels(self._models, self._book, work.claim, self._clock),
                 purse=ExecutionPurse(cap_micro_usd, spent_micro_usd=work.claim.spent_micro_usd),
                 emit=partial(_emit, work),
                 clock=self._clock,
