@@ -12,6 +12,7 @@ from aspora.apis.skill_sections import RoleName
 from aspora.meta.errors import AlreadyExists, FieldError, Invalid, Unavailable
 from aspora.meta.names import check_name, did_you_mean
 from aspora.skills.places import DOMAIN_MD, DOMAIN_YAML, is_domain
+from aspora.skills.skill_md import implicit_sort
 
 TemplateName = Literal["python", "markdown"]
 TEMPLATES = Path(__file__).parent / "templates"
@@ -60,6 +61,7 @@ def create_skill(
     values = {
         "skill_id": f"{domain_name}/{name}",
         "name": name,
+        "yaml_name": f'"{name}"' if implicit_sort(name) else name,
         "role": role,
         "title": _title(name),
         "words": name.replace("-", " "),

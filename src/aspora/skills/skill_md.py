@@ -136,7 +136,7 @@ class _Reader:
         if node.kind != "scalar":
             self._object(node, path, f"must be text, not a {node.kind}")
             return " ".join(str(v) for v in _flat(json_value(node)))
-        if node.plain and self._strict and (sort := _implicit_sort(node.text)):
+        if node.plain and self._strict and (sort := implicit_sort(node.text)):
             self._object(node, path, f"{node.text!r} is a {sort} to YAML; put it in quotes")
         return node.text.strip()
 
@@ -245,7 +245,7 @@ def _flat(value: object) -> list[object]:
     return [value]
 
 
-def _implicit_sort(text: str) -> str:
+def implicit_sort(text: str) -> str:
     """What a YAML 1.1 reader makes of a plain scalar (`int`, `bool`, `timestamp` …); "" when it stays text."""
     tag = str(_RESOLVER.resolve(yaml.ScalarNode, text, (True, False)))
     sort = tag.rpartition(":")[2]
