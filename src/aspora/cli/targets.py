@@ -50,13 +50,18 @@ def split_name(name: str, *, domain: str) -> tuple[str, str]:
     return first, rest
 
 
+def execution_word(word: str) -> str:
+    """An execution's id, or the beginning of one, in its own letters: `exec-2026` is `EXEC-2026`."""
+    return word[:5].upper() + word[5:].lower()
+
+
 def parse_target(resource: Mapping[str, Any], name: str, *, domain: str, default_domain: str) -> Target:
-    """One object: its domain from the name, `-d`, the settings, or `default`."""
+    """One object: its domain from the name, `-d`, the settings, or `default`; an execution's id needs none."""
     where, plain = split_name(name, domain=domain) if name else (domain, "")
     if resource["scope"] == "Cluster":
         if where:
             raise ValueError(f"{resource['name']} belong to the whole cluster; leave the domain out")
         return Target(resource, "", plain)
-    if plain and not where and resource["scope"] == "Domain":
+    if plain and not where and resource["scope"] == "Domain" and resource["kind"] != "Execution":
         where = default_domain or DEFAULT_DOMAIN
     return Target(resource, where, plain)

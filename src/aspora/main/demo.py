@@ -9,6 +9,7 @@ import contextlib
 import json
 import re
 import sys
+import textwrap
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -39,12 +40,13 @@ class Case:
     domain: str
     skill: str
     input: dict[str, Any]
+    description: str = ""
 
     @property
     def question(self) -> str:
-        """What is asked, in one line."""
+        """What is asked, in one line, with what the case says of itself."""
         text = self.input.get("userMessage") or json.dumps(self.input.get("metadata", {}), ensure_ascii=False)
-        return re.sub(r"\s+", " ", text)
+        return re.sub(r"\s+", " ", text) + (f" ({self.description})" if self.description else "")
 
 
 def find_skills_folder(settings: Settings) -> Path:
@@ -61,25 +63,26 @@ def find_skills_folder(settings: Settings) -> Path:
     raise NotFound("no skills/ folder here or above; run the demo in a clone of Aspora, or set ASPORA_SKILLS_ROOT")
 
 
-def _golden_cases(folder: Path) -> Iterator[dict[str, Any]]:
+def _golden_cases(domain: str, folder: Path) -> Iterator[Case]:
     path = folder / "tests" / "golden.jsonl"
     for line in path.read_text().splitlines() if path.is_file() else ():
         if line.strip():
-            given = json.loads(line)["input"]
-            yield {"userMessage": given.get("user_message", ""), "metadata": given.get("metadata", {})}
+            case = json.loads(line)
+            given = case["input"]
+            asked = {"userMessage": given.get("user_message", ""), "metadata": given.get("metadata", {})}
+            yield Case(domain, folder.name, asked, case.get("description", ""))
 
 
-def _eval_cases(folder: Path) -> Iterator[dict[str, Any]]:
+def _eval_cases(domain: str, folder: Path) -> Iterator[Case]:
     path = folder / "evals" / "evals.json"
     for case in json.loads(path.read_text())["evals"] if path.is_file() else ():
         texts = [case["prompt"], *((folder / name).read_text() for name in case.get("files", []))]
-        yield {"userMessage": "\n\n".join(texts), "metadata": {}}
+        yield Case(domain, folder.name, {"userMessage": "\n\n".join(texts), "metadata": {}})
 
 
 def cases_of(domain: str, folder: Path) -> list[Case]:
     """The first few questions that a skill brings along."""
-    inputs = [*_golden_cases(folder), *_eval_cases(folder)][:CASES_A_SKILL]
-    return [Case(domain, folder.name, given) for given in inputs]
+    return [*_golden_cases(domain, folder), *_eval_cases(domain, folder)][:CASES_A_SKILL]
 
 
 @asynccontextmanager
@@ -140,6 +143,10 @@ def _shorten(text: str, width: int) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def _wrapped(text: str, *, width: int) -> list[str]:
+    return [piece for line in text.split("\n") for piece in (textwrap.wrap(line, width) or [""])]
+
+
 def _print_answers(out: Output, cases: list[Case], executions: list[dict[str, Any]]) -> None:
     """Each question and its answer, as people would read them."""
     for case, execution in zip(cases, executions, strict=True):
@@ -147,11 +154,9 @@ def _print_answers(out: Output, cases: list[Case], executions: list[dict[str, An
         result = status.get("result") or {}
         answer = str(result.get("message") or status.get("message") or "").strip()
         out.line(out.style(f"{execution['metadata']['domain']}/{execution['spec']['skill']}", "bold"))
-        out.line(f"  asked   {_shorten(case.question, 96)}")
-        first, *rest = answer.split("\n")
-        out.line(f"  answer  {first}")
-        for line in rest:
-            out.line(f"          {line}".rstrip())
+        out.line(f"  asked   {_shorten(case.question, max(40, out.width - 11))}")
+        for i, line in enumerate(_wrapped(answer, width=max(40, out.width - 11))):
+            out.line(f"  {'' if i else 'answer':<8}{line}".rstrip())
         out.line()
 
 
@@ -241,6 +246,6 @@ async def _demo(settings: Settings, out: Output, folder: Path) -> int:
 def demo(settings: Settings, out: Output) -> int:
     """Run the demo in a data directory of its own, `demo` in the configured one; returns the exit code."""
     folder = find_skills_folder(settings)
-    own = replace(settings, data_dir=settings.data_dir / "demo", port=0, url="", api_key="")
+    own = replace(settings, data_dir=settings.data_dir / "demo", port=0, url="", api_key="", log_level="warning")
     configure_logging(level="WARNING", form="console")
     return asyncio.run(_demo(own, out, folder))

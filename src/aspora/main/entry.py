@@ -15,6 +15,8 @@ PLATFORM = {
     "uninstall": "aspora.main.uninstall:uninstall",
     "explain_settings": "aspora.main.settings:explain_settings",
     "local_run": "aspora.main.local_run:run_folder",
+    "local_plan": "aspora.main.local_run:plan_folder",
+    "local_test": "aspora.main.local_run:check_folder",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from aspora.client.api_client import ApiClient
 from aspora.client.http_transport import HttpTransport
-from aspora.client.interface import Client
+from aspora.client.interface import Client, Wire
 from aspora.db.listen import Listener
 from aspora.executor.lease import LeaseLost
 from aspora.executor.plan import ClientRevisions
@@ -22,6 +22,7 @@ from aspora.main.wiring import artifact_cache, artifact_store, model_environment
 from aspora.models.catalog import Catalog
 from aspora.models.client import HttpModelClient
 from aspora.reconcile.informer import Informer
+from aspora.reconcile.interface import Request
 from aspora.telemetry.logs import get_logger
 
 READY = {"inline": "executor", "durable": "durable"}
@@ -38,9 +39,9 @@ class LiveCatalog:
         self._environment = environment
         self._catalog: Catalog | None = None
         for informer in self.informers:
-            informer.listen(lambda *_: self._forget())
+            informer.listen(self._forget)
 
-    def _forget(self) -> None:
+    def _forget(self, _name: Request, _obj: Wire) -> None:
         self._catalog = None
 
     def __call__(self) -> Catalog:

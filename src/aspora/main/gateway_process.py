@@ -24,8 +24,8 @@ from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
 from aspora.gateway.objects.assembly import ObjectParts, assemble
 from aspora.gateway.objects.bootstrap import admin_key, system_key
 from aspora.gateway.openapi import openapi_document, openapi_routes
-from aspora.gateway.serve.build import CHANNELS as SERVE_CHANNELS
-from aspora.gateway.serve.build import ServeDeps, build_serve
+from aspora.gateway.serve.routes import CHANNELS as SERVE_CHANNELS
+from aspora.gateway.serve.routes import ServeDoor, serve_routes
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import Clock, SystemClock
 from aspora.kit.registry import load_object
@@ -76,18 +76,16 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         metrics=metrics,
         streams=streams,
     )
-    serve = build_serve(
-        ServeDeps(
-            database=database,
-            listener=listener,
-            reader=objects.view,
-            blobs=artifacts,
-            starter=DurableStarter(),
-            streams=streams,
-            clock=clock,
-        )
+    serve = ServeDoor(
+        database=database,
+        listener=listener,
+        reader=objects.view,
+        blobs=artifacts,
+        starter=DurableStarter(),
+        streams=streams,
+        clock=clock,
     )
-    own = [*serve.routes, *artifact_routes(ArtifactDoor(artifacts, objects.view))]
+    own = [*serve_routes(serve), *artifact_routes(ArtifactDoor(artifacts, objects.view))]
     document = partial(openapi_document, kinds, own, version=aspora_version())
     config = AppConfig(
         authenticate=objects.authenticate,
@@ -100,7 +98,7 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         "listener": listener.run,
         "store": store.run,
         "view": objects.view.run,
-        **serve.loops,
+        "serve": serve.run,
         "object-partitions": partial(maintain_objects, database),
         "record-partitions": partial(maintain_records, database),
     }

@@ -16,6 +16,8 @@ log = get_logger(__name__)
 REQUEST_ID_HEADER = b"x-request-id"
 _GOOD_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _UNROUTED = "none"
+_READS = frozenset({"GET", "HEAD"})
+"""Successful reads, and whatever Aspora's own processes do, are too many for a log that people read."""
 
 
 def new_request_id() -> str:
@@ -67,7 +69,8 @@ class ObserveMiddleware:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
         caller = scope["state"].get("caller")
-        log.info(
+        routine = status < 400 and (scope["method"] in _READS or (caller is not None and caller.kind == "system"))
+        (log.debug if routine else log.info)(
             "request",
             method=scope["method"],
             path=scope["path"],
