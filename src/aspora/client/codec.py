@@ -11,7 +11,7 @@ from aspora.client.interface import ObjectList, WatchEvent
 from aspora.meta.errors import Internal, StatusError, Unavailable, from_status
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
-_EVENT_TYPES = {"ADDED", "MODIFIED", "DELETED", "BOOKMARK"}
+_EVENT_TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
 
 
 def encode_body(value: object) -> bytes:
@@ -115,6 +115,9 @@ def watch_event(line: bytes) -> WatchEvent:
         kind, obj = sent["type"], sent["object"]
     except (ValueError, KeyError, TypeError):
         raise Internal("the watch sent a line that is no event") from None
+    if not isinstance(obj, Mapping):
+        raise Internal("the watch sent an event without an object")
+    obj = cast("Mapping[str, Any]", obj)
     if kind == "ERROR":
         raise from_status(obj)
     if kind not in _EVENT_TYPES:
