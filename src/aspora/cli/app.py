@@ -7,6 +7,7 @@ import argparse
 import difflib
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +147,10 @@ def main(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str]
     except OSError as e:
         printer.error(f"{e.strerror or e}: {e.filename}" if e.filename else str(e))
         return exit_codes.FAILED
+    except Exception:  # noqa: BLE001 - the last place where a defect can be told from a refusal
+        traceback.print_exc(file=printer.stderr)
+        printer.error("this is a defect in Aspora; please report what stands above")
+        return exit_codes.INTERNAL
 
 
 def _run(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str], out: Output) -> int:

@@ -1,16 +1,18 @@
-"""Make the server hold one wanted object: upload its artifact, create or update it, wait until it is observed."""
+"""Make the server hold wanted objects: upload artifacts, create or update, wait until each is observed."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from aspora.cli.rest import Rest, object_path
-from aspora.meta.errors import Conflict, NotFound, Timeout
+from aspora.cli.targets import DEFAULT_DOMAIN
+from aspora.meta.errors import AlreadyExists, Conflict, NotFound, StatusError, Timeout, Unavailable
 
 Wire = Mapping[str, Any]
 Change = Literal["created", "configured", "unchanged"]
 WAIT_SECONDS = 30.0
+NEW_DOMAIN = "its domain does not exist yet, so the server could not check more of it"
 SERVER_OWNED = (
     "uid",
     "resourceVersion",
@@ -31,12 +33,14 @@ class Wanted:
         source: Where it comes from, for messages.
         artifact: The packed folder of a skill, under the digest that its spec names; None for other kinds.
         warnings: What its author should hear.
+        if_absent: Only make it when the server has none; never change one.
     """
 
     object: Wire
     source: str
     artifact: bytes | None = None
     warnings: tuple[str, ...] = ()
+    if_absent: bool = False
 
     @property
     def domain(self) -> str:
@@ -51,11 +55,18 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of it."""
+    """What became of it.
+
+    Attributes:
+        object: As the server has it now, or in a dry run would have it.
+        before: As the server had it; None when it had none.
+        warnings: Its own and the server's.
+    """
 
     object: Wire
     change: Change
-    warnings: tuple[str, ...] = field(default=())
+    before: Wire | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def merged(wanted: Wire, found: Wire) -> dict[str, Any]:
@@ -69,12 +80,28 @@ def merged(wanted: Wire, found: Wire) -> dict[str, Any]:
 
 
 class Applier:
-    """Applies wanted objects over one connection."""
+    """Applies wanted objects over one connection.
 
-    def __init__(self, rest: Rest, *, dry_run: bool = False, sleep: Callable[[float], None] = time.sleep) -> None:
+    Args:
+        rest: The connection.
+        dry_run: Go the whole way on the server but store nothing.
+        domain: Where objects go that live in a domain and name none.
+        sleep: Waits between looks.
+    """
+
+    def __init__(
+        self,
+        rest: Rest,
+        *,
+        dry_run: bool = False,
+        domain: str = DEFAULT_DOMAIN,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._rest = rest
         self._dry_run = dry_run
+        self._domain = domain
         self._sleep = sleep
+        self._domains_to_be: set[str] = set()
 
     def apply(self, wanted: Wanted) -> Applied:
         """Create or update; a conflict with another writer is tried once more on what is there by then.
@@ -83,14 +110,22 @@ class Applier:
             StatusError: As the server refused it.
         """
         resource = self._rest.resource(wanted.object["kind"])
+        wanted = self._placed(wanted, resource)
         if wanted.artifact is not None and not self._dry_run:
             self._upload(wanted)
         self._rest.warnings.clear()
         try:
-            found, change = self._write(resource, wanted)
-        except Conflict:
-            found, change = self._write(resource, wanted)
-        return Applied(found, change, (*wanted.warnings, *self._rest.warnings))
+            applied = self._write(resource, wanted)
+        except (Conflict, AlreadyExists):
+            applied = self._write(resource, wanted)
+        return replace(applied, warnings=(*wanted.warnings, *applied.warnings, *self._rest.warnings))
+
+    def _placed(self, wanted: Wanted, resource: Wire) -> Wanted:
+        """With its domain, where its kind needs one."""
+        if resource["scope"] != "Domain" or wanted.domain:
+            return wanted
+        metadata = {**wanted.object["metadata"], "domain": self._domain}
+        return replace(wanted, object={**wanted.object, "metadata": metadata})
 
     def _upload(self, wanted: Wanted) -> None:
         digest = wanted.object["spec"]["artifact"]["digest"]
@@ -100,17 +135,27 @@ class Applier:
         except NotFound:
             self._rest.call_raw("PUT", path, raw=wanted.artifact)
 
-    def _write(self, resource: Wire, wanted: Wanted) -> tuple[Wire, Change]:
+    def _write(self, resource: Wire, wanted: Wanted) -> Applied:
         query = {"dryRun": "All" if self._dry_run else None}
         path = object_path(resource, wanted.name, domain=wanted.domain)
         try:
             found: Wire = self._rest.call("GET", path)
         except NotFound:
-            collection = object_path(resource, domain=wanted.domain)
-            return self._rest.call("POST", collection, body=wanted.object, query=query), "created"
+            if self._dry_run and wanted.domain in self._domains_to_be:
+                return Applied(wanted.object, "created", warnings=(NEW_DOMAIN,))
+            return self._create(resource, wanted, query)
+        if wanted.if_absent:
+            return Applied(found, "unchanged", found)
         new: Wire = self._rest.call("PUT", path, body=merged(wanted.object, found), query=query)
-        same = _comparable(new) == _comparable(found)
-        return new, "unchanged" if same else "configured"
+        same = comparable(new) == comparable(found)
+        return Applied(new, "unchanged" if same else "configured", found)
+
+    def _create(self, resource: Wire, wanted: Wanted, query: Wire) -> Applied:
+        collection = object_path(resource, domain=wanted.domain)
+        new: Wire = self._rest.call("POST", collection, body=wanted.object, query=query)
+        if resource["name"] == "domains":
+            self._domains_to_be.add(wanted.name)
+        return Applied(new, "created")
 
     def wait_observed(self, obj: Wire, *, timeout_seconds: float = WAIT_SECONDS) -> Wire:
         """The object once its controller has seen this generation.
@@ -133,6 +178,56 @@ class Applier:
         return obj
 
 
-def _comparable(obj: Wire) -> Wire:
+def comparable(obj: Wire) -> dict[str, Any]:
+    """What its authors say of an object: all but what the server adds."""
     metadata = {k: v for k, v in obj["metadata"].items() if k not in SERVER_OWNED}
     return {"metadata": metadata, "spec": obj["spec"]}
+
+
+def apply_all(
+    applier: Applier,
+    items: Sequence[Wanted],
+    *,
+    wait: bool,
+    on_written: Callable[[Wanted], None],
+    on_done: Callable[[Wanted, "Applied | StatusError"], None],
+) -> None:
+    """Apply everything; what the server refuses does not stop the rest.
+
+    Args:
+        wait: Wait for the controller of each skill; all are written first, so that they are waited for together.
+        on_written: Told after each write.
+        on_done: Told of each, in order, what became of it.
+
+    Raises:
+        Unavailable: The server is gone.
+    """
+    written: list[tuple[Wanted, Applied | StatusError]] = []
+    for item in items:
+        try:
+            written.append((item, applier.apply(item)))
+        except Unavailable:
+            raise
+        except StatusError as e:
+            written.append((item, e))
+        on_written(item)
+    for item, outcome in written:
+        on_done(item, _observed(applier, item, outcome) if wait else outcome)
+
+
+def _observed(applier: Applier, item: Wanted, outcome: "Applied | StatusError") -> "Applied | StatusError":
+    """With the status that the controller has written, for what came with an artifact."""
+    if item.artifact is None or not isinstance(outcome, Applied):
+        return outcome
+    try:
+        return replace(outcome, object=applier.wait_observed(outcome.object))
+    except StatusError as e:
+        return e
+
+
+def revision_text(applied: Applied) -> str:
+    """` (revision a → b)`, or "" for what has no revisions or whose new one is not known yet."""
+    old, new = (((obj or {}).get("status") or {}).get("latestRevision") for obj in (applied.before, applied.object))
+    if new and old and old != new:
+        return f" (revision {old} → {new})"
+    return f" (revision {new})" if new and applied.change != "configured" else ""

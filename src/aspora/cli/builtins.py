@@ -20,6 +20,7 @@ VERBS = {
     "run": VerbInfo("aspora.cli.verbs.run", "run a skill, on the server or straight from its folder"),
     "apply": VerbInfo("aspora.cli.verbs.apply", "make the server hold what a folder or manifest says"),
     "diff": VerbInfo("aspora.cli.verbs.diff", "show what apply would change"),
+    "cancel": VerbInfo("aspora.cli.verbs.cancel", "end executions that run"),
     "rollback": VerbInfo("aspora.cli.verbs.rollback", "point production back at an earlier revision"),
     "get": VerbInfo("aspora.cli.verbs.get", "print objects and records as a table"),
     "describe": VerbInfo("aspora.cli.verbs.describe", "print all about one object"),
@@ -40,7 +41,7 @@ VERBS = {
 
 GROUPS = {
     "Skills on disk": ("init", "create", "list", "validate", "test", "run"),
-    "Skills on the server": ("apply", "diff", "rollback", "logs"),
+    "Skills on the server": ("apply", "diff", "rollback", "logs", "cancel"),
     "Objects and records": ("get", "describe", "delete", "watch", "explain", "api-resources"),
     "This machine": ("demo", "up", "down", "status", "doctor", "config", "version", "uninstall"),
 }

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from aspora.meta.errors import StatusError, Unavailable, from_status
+from aspora.meta.errors import BY_REASON, StatusError, Unavailable, from_status
 from aspora.meta.names import did_you_mean
 
 TABLE = "application/json;as=Table"
 DESCRIPTION = "application/json;as=Description"
 ENDPOINT_FILE = "endpoint.json"
 KEY_FILE = "admin.key"
+
+
+class ConnectionLost(Unavailable):
+    """The connection stood and broke: nobody knows what became of the request."""
 
 
 def connect(*, url: str, api_key: str, data_dir: Path) -> "Rest":
@@ -100,9 +104,9 @@ class Rest:
             response = connection.getresponse()
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as e:
             connection.close()
-            if reused and method == "GET":
+            if reused and method in {"GET", "HEAD"}:
                 return self.send(method, path, query=query, body=body, raw=raw, headers=headers)
-            raise Unavailable(f"{self.url} hung up ({e}); check it: aspora status") from None
+            raise ConnectionLost(f"{self.url} hung up ({e}); check it: aspora status") from None
         except TimeoutError:
             connection.close()
             raise Unavailable(
@@ -115,12 +119,16 @@ class Rest:
                 f"no gateway answers at {self.url} ({e.strerror or e}); start one: aspora up --detach"
             ) from None
         if response.status >= 400:
-            raise self._as_error(response)
+            error = self._as_error(response)
+            self._keep(connection, response)
+            raise error
         self.warnings += [_warning_text(w) for w in response.headers.get_all("Warning") or []]
         return connection, response
 
     def _as_error(self, response: http.client.HTTPResponse) -> StatusError:
         text = response.read(4_194_304)
+        if not text and (found := next((cls for cls in BY_REASON.values() if cls.code == response.status), None)):
+            return found(f"{self.url} answered {response.status} {response.reason}")
         try:
             return from_status(json.loads(text))
         except (ValueError, AttributeError):
@@ -137,11 +145,15 @@ class Rest:
         """Send a request and return the answer's bytes."""
         connection, response = self.send(method, path, **kwargs)
         content = response.read()
-        if response.will_close:
+        self._keep(connection, response)
+        return content
+
+    def _keep(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        """Keep a connection whose answer has been read for the next request, if the server does too."""
+        if response.will_close or not response.isclosed():
             connection.close()
         else:
             self._idle = connection
-        return content
 
     def stream(self, path: str, *, query: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
         """The lines of an NDJSON stream as they come, until the server ends it."""
@@ -153,7 +165,7 @@ class Rest:
                 if line.strip():
                     yield json.loads(line)
         except (http.client.HTTPException, ConnectionError) as e:
-            raise Unavailable(f"the stream from {self.url} broke ({e}); check it: aspora status") from None
+            raise ConnectionLost(f"the stream from {self.url} broke ({e}); check it: aspora status") from None
         finally:
             connection.close()
 

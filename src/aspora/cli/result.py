@@ -34,8 +34,8 @@ def succeeded(execution: Wire) -> bool:
     return status["state"] == "Succeeded" and bool((status.get("result") or {}).get("success", True))
 
 
-def print_execution(out: Output, execution: Wire) -> None:
-    """The result first, then the facts."""
+def print_execution(out: Output, execution: Wire, *, recorded: bool = True) -> None:
+    """The result first, then the facts, then where its trace is."""
     status, spec, metadata = execution["status"], execution["spec"], execution["metadata"]
     result: Wire = status.get("result") or {}
     message = result.get("message") or status.get("message") or ""
@@ -55,4 +55,5 @@ def print_execution(out: Output, execution: Wire) -> None:
     facts += [("Cost", cost_text(status)), ("Time", duration_text(status.get("durationMs")))]
     for text in pairs(facts):
         out.line(out.style(text, STATE_STYLES.get(state, "bold")) if text.startswith("State:") else text)
-    out.line(out.style(f"Trace:       aspora logs {metadata['name']}", "dim"))
+    trace = f"aspora logs {metadata['name']}" if recorded else "below; not recorded"
+    out.line(out.style(f"Trace:       {trace}", "dim"))

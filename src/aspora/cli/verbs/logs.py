@@ -2,13 +2,13 @@
 
 import argparse
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
+from aspora.cli.executing import events_path, has_ended
 from aspora.cli.rest import Rest
-from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, split_name
+from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, execution_word, split_name
 from aspora.cli.trace import event_line, heading, tree
 
 EXAMPLES = """examples:
@@ -20,7 +20,6 @@ EXAMPLES = """examples:
 """
 
 POLL_SECONDS = 0.5
-TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled"})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +35,7 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     """Print or follow."""
     rest = cli.rest()
     if args.what.upper().startswith("EXEC-"):
-        found = rest.call("GET", f"/api/v1/executions/{args.what.upper()[:5]}{args.what[5:]}")
+        found = rest.call("GET", f"/api/v1/executions/{execution_word(args.what)}")
         _show(cli, rest, found, follow=args.follow, as_json=args.output == "json")
         return exit_codes.OK
     domain, skill = split_name(args.what, domain=args.domain)
@@ -58,16 +57,11 @@ def _latest(rest: Rest, base: str, skill: str, *, limit: int) -> list[dict[str, 
     return items
 
 
-def _events_path(execution: Mapping[str, Any]) -> str:
-    metadata = execution["metadata"]
-    return f"/api/v1/domains/{metadata['domain']}/executions/{metadata['name']}/events"
-
-
 def _show(cli: Cli, rest: Rest, execution: dict[str, Any], *, follow: bool, as_json: bool) -> None:
-    if follow and execution["status"]["state"] not in TERMINAL:
+    if follow and not has_ended(execution):
         _stream(cli, rest, execution)
         return
-    events = list(rest.stream(_events_path(execution)))
+    events = list(rest.stream(events_path(execution)))
     if as_json:
         cli.out.json({"execution": execution, "events": events})
         return
@@ -78,7 +72,7 @@ def _show(cli: Cli, rest: Rest, execution: dict[str, Any], *, follow: bool, as_j
 def _stream(cli: Cli, rest: Rest, execution: dict[str, Any]) -> None:
     """Events as they happen, then the execution as it ended."""
     cli.out.line(heading(execution))
-    for event in rest.stream(_events_path(execution), query={"follow": "true"}):
+    for event in rest.stream(events_path(execution), query={"follow": "true"}):
         cli.out.line(event_line(execution, event, branch="├─"))
         cli.out.stdout.flush()
     ended = rest.call("GET", f"/api/v1/executions/{execution['metadata']['name']}")
@@ -87,12 +81,12 @@ def _stream(cli: Cli, rest: Rest, execution: dict[str, Any]) -> None:
 
 def _follow_skill(cli: Cli, rest: Rest, base: str, skill: str, *, as_json: bool) -> None:
     """Each execution of a skill once it has ended, from now on, until Ctrl-C."""
-    seen = {e["metadata"]["name"] for e in _latest(rest, base, skill, limit=100) if e["status"]["state"] in TERMINAL}
+    seen = {e["metadata"]["name"] for e in _latest(rest, base, skill, limit=100) if has_ended(e)}
     cli.out.note(f"waiting for executions of {skill} (Ctrl-C ends)")
     while True:
         for execution in reversed(_latest(rest, base, skill, limit=100)):
             name = execution["metadata"]["name"]
-            if name not in seen and execution["status"]["state"] in TERMINAL:
+            if name not in seen and has_ended(execution):
                 seen.add(name)
                 _show(cli, rest, execution, follow=False, as_json=as_json)
                 cli.out.stdout.flush()

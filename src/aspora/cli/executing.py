@@ -1,0 +1,125 @@
+"""Start an execution on the server and wait for its end, so that a broken connection or Ctrl-C never loses it."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aspora.cli.rest import ConnectionLost, Rest
+from aspora.meta.errors import Unavailable
+
+Wire = Mapping[str, Any]
+
+TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled"})
+WAIT_SECONDS = 60
+"""How long the server holds one answer back at most."""
+PATIENCE_SECONDS = 30.0
+"""How long a gateway may be away before we stop waiting."""
+_PAUSE_SECONDS = 0.5
+
+
+def has_ended(execution: Wire) -> bool:
+    """Whether nothing will change any more."""
+    return execution["status"]["state"] in TERMINAL
+
+
+def events_path(execution: Wire) -> str:
+    """Where its events are."""
+    metadata = execution["metadata"]
+    return f"/api/v1/domains/{metadata['domain']}/executions/{metadata['name']}/events"
+
+
+class Submission:
+    """One request to run a skill, which can be sent again without running twice.
+
+    Args:
+        rest: The connection.
+        path: Of the skill's executions.
+        body: The request.
+        key: The idempotency key that makes sending again safe.
+        monotonic: Seconds that never go back.
+        sleep: Waits before trying again.
+    """
+
+    def __init__(
+        self,
+        rest: Rest,
+        *,
+        path: str,
+        body: Wire,
+        key: str,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._rest = rest
+        self._path = path
+        self._body = body
+        self._headers = {"Idempotency-Key": key}
+        self._monotonic = monotonic
+        self._sleep = sleep
+
+    def send(self, *, wait_seconds: int) -> Wire:
+        """The execution, ended if that takes no longer; sent again when the connection breaks.
+
+        Raises:
+            StatusError: As the server refused it.
+        """
+        give_up_at = self._monotonic() + PATIENCE_SECONDS
+        lost: ConnectionLost | None = None
+        while True:
+            try:
+                return self._post(wait_seconds)
+            except ConnectionLost as e:
+                lost = e
+            except Unavailable:
+                # A gateway that was never there is not waited for; one that went away is.
+                if lost is None:
+                    raise
+            if self._monotonic() > give_up_at:
+                raise lost
+            self._sleep(_PAUSE_SECONDS)
+
+    def find(self) -> Wire:
+        """The execution that was started, without waiting for it."""
+        return self._post(0)
+
+    def _post(self, wait_seconds: int) -> Wire:
+        query = {"wait": wait_seconds}
+        answer: Wire = self._rest.call("POST", self._path, query=query, body=self._body, headers=self._headers)
+        return answer
+
+
+def wait_for_end(
+    rest: Rest,
+    execution: Wire,
+    *,
+    on_event: Callable[[Wire], None],
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Wire:
+    """Follow an execution until it has ended; a gateway that restarts meanwhile is waited for.
+
+    Args:
+        on_event: Told of each event once, in order.
+
+    Returns:
+        The execution as it ended.
+
+    Raises:
+        Unavailable: The gateway stays away; the execution may go on without it.
+    """
+    name, seen = execution["metadata"]["name"], 0
+    give_up_at = monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            for number, event in enumerate(rest.stream(events_path(execution), query={"follow": "true"}), start=1):
+                give_up_at = monotonic() + PATIENCE_SECONDS
+                if number > seen:
+                    seen = number
+                    on_event(event)
+            now: Wire = rest.call("GET", f"/api/v1/executions/{name}")
+            if has_ended(now):
+                return now
+        except Unavailable as e:
+            if monotonic() > give_up_at:
+                raise Unavailable(f"{e.message} (the execution {name} may go on; later: aspora logs {name})") from None
+        sleep(_PAUSE_SECONDS)

@@ -1,0 +1,156 @@
+"""`aspora apply`: make the server hold what a folder or manifest says."""
+
+import argparse
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from aspora.cli import exit_codes
+from aspora.cli.app import Cli
+from aspora.cli.applying import Applied, Applier, Wanted, apply_all, revision_text
+from aspora.cli.output import Progress
+from aspora.cli.printing import qualified_name
+from aspora.cli.snapshot import changes
+from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option
+from aspora.meta.errors import StatusError
+
+EXAMPLES = """examples:
+  aspora apply -f skills/                       every domain and skill in the tree
+  aspora apply -f skills/wealth/create-goal     one skill
+  aspora apply -f models.yaml                   manifests, several in a file
+  aspora get models -o yaml | aspora apply -f -
+  aspora apply -f skills/ --dry-run             what would happen
+  aspora apply -f skills/ --watch               again at every change, Ctrl-C ends
+"""
+
+FAILED = "failed"
+STYLES = {"created": "green", "configured": "yellow", "unchanged": "dim"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Words and options."""
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="like -f")
+    parser.add_argument(
+        "-f", "--file", action="append", default=[], help="a skill's, a domain's or a tree's folder, a manifest, or -"
+    )
+    add_domain_option(parser)
+    parser.add_argument("--dry-run", action="store_true", help="go the whole way on the server but store nothing")
+    parser.add_argument("--lenient", action="store_true", help="accept skills written for other tools")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait until the controllers have seen it")
+    parser.add_argument("--watch", action="store_true", help="follow edits and apply what changed, until Ctrl-C")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="how to print")
+
+
+def paths_of(args: argparse.Namespace) -> list[str]:
+    """What was named, with or without -f.
+
+    Raises:
+        ValueError: Nothing was.
+    """
+    paths = [*args.file, *args.paths]
+    if not paths:
+        raise ValueError("say what: aspora apply -f skills/ (a folder, a manifest, or - for standard input)")
+    return paths
+
+
+class Report:
+    """Prints what became of each thing, and counts."""
+
+    def __init__(self, cli: Cli, *, dry_run: bool, as_json: bool) -> None:
+        self._cli = cli
+        self._dry_run = dry_run
+        self._as_json = as_json
+        self._code = exit_codes.OK
+        self._rows: list[Mapping[str, Any]] = []
+
+    def done(self, item: Wanted, outcome: Applied | StatusError) -> None:
+        """One thing is applied, or refused by the server."""
+        if isinstance(outcome, StatusError):
+            parts = (item.object["kind"].lower(), item.domain, item.name)
+            self.refused("/".join(p for p in parts if p), outcome)
+            self._code = exit_codes.REFUSED
+        elif not item.if_absent or outcome.change != "unchanged":
+            self._applied(qualified_name(item.object["kind"].lower(), outcome.object), outcome)
+
+    def _applied(self, name: str, outcome: Applied) -> None:
+        status: Mapping[str, Any] = outcome.object.get("status") or {}
+        self._rows.append({"name": name, "change": outcome.change, "revision": status.get("latestRevision")})
+        if not self._as_json:
+            out = self._cli.out
+            would = " (dry run)" if self._dry_run else ""
+            out.line(f"{name} {out.style(outcome.change, STYLES[outcome.change])}{revision_text(outcome)}{would}")
+            out.stdout.flush()
+        for warning in outcome.warnings:
+            self._cli.out.warn(f"{name}: {warning}")
+        for condition in status.get("conditions", []):
+            if condition["type"] == "Ready" and condition["status"] == "False":
+                self._cli.out.warn(f"{name} is not ready: {condition['reason']}: {condition['message']}")
+
+    def refused(self, name: str, error: StatusError) -> None:
+        """One thing could not be read or was refused."""
+        problems: list[str] = self._cli.load("aspora.cli.wanted:problems_of")(error)
+        self._rows.append({"name": name, "change": FAILED, "problems": problems})
+        self._code = max(self._code, exit_codes.FAILED)
+        self._cli.out.error(f"{name}: {problems[0]}" if len(problems) == 1 else f"{name}:")
+        for problem in problems if len(problems) > 1 else ():
+            self._cli.out.note(f"  {problem}")
+
+    def finish(self) -> int:
+        """The last line and the exit code."""
+        if self._as_json:
+            self._cli.out.json(self._rows)
+        elif self._rows:
+            words = (*STYLES, FAILED)
+            counts = {word: sum(row["change"] == word for row in self._rows) for word in words}
+            total = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+            self._cli.out.line(total + (" (dry run, nothing is stored)" if self._dry_run else ""))
+        return self._code
+
+
+def run(args: argparse.Namespace, cli: Cli) -> int:
+    """Load, write, wait, tell; with --watch again and again."""
+    paths = paths_of(args)
+    domain = args.domain or cli.settings.domain or DEFAULT_DOMAIN
+    applier = Applier(cli.rest(), dry_run=args.dry_run, domain=domain)
+    known: dict[str, Wanted] = {}
+    code = _apply(args, cli, applier, paths, known=known)
+    return _watch(args, cli, applier, paths, known=known) if args.watch else code
+
+
+def _apply(args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str], *, known: dict[str, Wanted]) -> int:
+    """One round over everything that is not `known` to be applied already; `known` learns what is."""
+    report = Report(cli, dry_run=args.dry_run, as_json=args.output == "json")
+    items: list[Wanted] = []
+    for path in paths:
+        try:
+            found = cli.load("aspora.cli.wanted:find_wanted")(path, domain=args.domain, lenient=args.lenient)
+        except StatusError as e:
+            report.refused(path, e)
+            continue
+        for refused in found.refused:
+            report.refused(refused.source, refused.error)
+        items += [item for item in found.wanted if known.get(item.source) != item]
+
+    def done(item: Wanted, outcome: Applied | StatusError) -> None:
+        report.done(item, outcome)
+        if isinstance(outcome, Applied):
+            known[item.source] = item
+
+    with Progress(cli.out, total=len(items) if len(items) > 1 else 0, title="applying") as progress:
+        wait = not (args.no_wait or args.dry_run)
+        apply_all(applier, items, wait=wait, on_written=lambda item: progress.step(item.name), on_done=done)
+    return report.finish()
+
+
+def _watch(args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str], *, known: dict[str, Wanted]) -> int:
+    cli.out.note(f"watching {', '.join(paths)} (Ctrl-C ends)")
+    try:
+        for changed in changes(paths, sleep=time.sleep):
+            cli.out.note(f"{time.strftime('%H:%M:%S')}  changed: {changed}")
+            try:
+                _apply(args, cli, applier, paths, known=known)
+            except StatusError as e:
+                cli.out.error(e.message)
+    except KeyboardInterrupt:
+        cli.out.note("")
+    return exit_codes.OK

@@ -1,0 +1,252 @@
+"""`aspora run`: run a skill on the server, or straight from its folder."""
+
+import argparse
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aspora.cli import exit_codes
+from aspora.cli.app import Cli
+from aspora.cli.executing import WAIT_SECONDS, Submission, has_ended, wait_for_end
+from aspora.cli.output import pairs
+from aspora.cli.rest import Rest
+from aspora.cli.result import print_execution, succeeded
+from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, split_name
+from aspora.cli.trace import event_text, tree
+from aspora.meta.errors import Unavailable
+
+EXAMPLES = """examples:
+  aspora run wealth/fx-timing "10 000 GBP to INR, now or later?"
+  aspora run wealth/create-goal --input goal_type=house --input target_amount:=60000
+  aspora run fraud/detect-velocity --input-json transaction.json --user C-1
+  aspora run wealth/fx-timing "..." --detach          returns at once; then: aspora logs EXEC-...
+  aspora run ./skills/hr/resume-screen "hello"        from its folder: no server, not recorded
+  aspora run wealth/fx-timing --dry-run               the plan; nothing is executed
+
+--input key=text gives a text, --input key:=value a JSON value.
+"""
+
+Wire = Mapping[str, Any]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Words and options."""
+    parser.add_argument("skill", help="domain/name, or a skill's folder (./path, or any folder with SKILL.md)")
+    parser.add_argument("message", nargs="?", default="", help="what the user says; - reads standard input")
+    add_domain_option(parser)
+    parser.add_argument("-i", "--input", action="append", default=[], metavar="KEY=TEXT", help="one argument")
+    parser.add_argument("--input-json", default="", metavar="FILE", help="arguments as a JSON object; - for stdin")
+    parser.add_argument("--user", default="", metavar="ID", help="on whose behalf")
+    parser.add_argument("--env", default="production", choices=("production", "staging"), help="the environment")
+    parser.add_argument("--revision", help="this revision, whatever the route says")
+    parser.add_argument("--durable", action="store_true", help="survive crashes, whatever the skill's class")
+    parser.add_argument("--idempotency-key", default="", metavar="KEY", help="the same key never runs twice (24 h)")
+    parser.add_argument("--detach", action="store_true", help="return at once with the execution's id")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, execute nothing")
+    parser.add_argument("--local", action="store_true", help="from skills/DOMAIN/NAME, also when a server runs")
+    parser.add_argument("--lenient", action="store_true", help="from a folder: accept what other tools tolerate")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="how to print")
+
+
+def run(args: argparse.Namespace, cli: Cli) -> int:
+    """Decide where, then run there."""
+    folder = folder_of(args.skill, skills_root=cli.settings.skills_root)
+    if folder is not None and (args.local or looks_like_a_path(args.skill)):
+        return _run_folder(args, cli, folder)
+    if args.local:
+        raise ValueError(f"{args.skill!r} is no skill's folder, and skills/{args.skill} is none either")
+    try:
+        rest = cli.rest()
+        rest.resources()
+    except Unavailable as e:
+        if folder is None or cli.settings.url:
+            raise Unavailable(f"{e.message}; or run a folder: aspora run ./skills/{args.skill}") from None
+        cli.out.note(f"no server is running: straight from {folder}")
+        return _run_folder(args, cli, folder)
+    return _plan_on_server(args, cli, rest) if args.dry_run else _run_on_server(args, cli, rest)
+
+
+def looks_like_a_path(word: str) -> bool:
+    """Whether somebody means a folder, not a name: `./x`, `/x`, `~/x`, `x/`, or any folder with SKILL.md."""
+    return word.startswith((".", "/", "~")) or word.endswith("/") or os.path.isfile(os.path.join(word, "SKILL.md"))
+
+
+def folder_of(word: str, *, skills_root: str) -> Path | None:
+    """The folder that a word means: itself when it looks like a path, else the one of that name below `skills`."""
+    if looks_like_a_path(word):
+        return Path(word).expanduser()
+    for root in [Path(skills_root)] if skills_root else [Path("skills"), Path()]:
+        if (root / word / "SKILL.md").is_file():
+            return root / word
+    return None
+
+
+def arguments_of(words: Iterable[str], *, from_file: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments from `--input` over those from `--input-json`.
+
+    Raises:
+        ValueError: One can't be read; names it.
+    """
+    found = dict(from_file)
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key.strip(":"):
+            raise ValueError(f"--input {word!r} is not key=text or key:=json")
+        if not key.endswith(":"):
+            found[key] = text
+            continue
+        try:
+            found[key[:-1]] = json.loads(text)
+        except ValueError:
+            raise ValueError(f"--input {word!r}: {text!r} is not JSON; for a text write {key[:-1]}={text}") from None
+    return found
+
+
+def read_json_object(name: str) -> dict[str, Any]:
+    """A JSON object from a file or, as `-`, from standard input.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+        value = json.loads(text)
+    except UnicodeDecodeError as e:
+        raise ValueError(f"--input-json {name!r} is not UTF-8 (byte {e.start})") from None
+    except ValueError as e:
+        raise ValueError(f"--input-json {name!r} is not JSON: {e}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"--input-json {name!r} must hold an object with the skill's arguments")
+    return value
+
+
+def wire_input(args: argparse.Namespace) -> dict[str, Any]:
+    """The request's input."""
+    if args.message == "-" == args.input_json:
+        raise ValueError("only one of the message and --input-json can come from standard input")
+    message = sys.stdin.read() if args.message == "-" else args.message
+    from_file = read_json_object(args.input_json) if args.input_json else {}
+    return {
+        "userMessage": message,
+        "userId": args.user,
+        "metadata": arguments_of(args.input, from_file=from_file),
+    }
+
+
+def _run_folder(args: argparse.Namespace, cli: Cli, folder: Path) -> int:
+    served = [("--detach", args.detach), ("--durable", args.durable), ("--revision", args.revision)]
+    if refused := [name for name, given in [*served, ("--idempotency-key", args.idempotency_key)] if given]:
+        raise ValueError(f"{refused[0]} needs a server; a folder runs here and now, and is not recorded")
+    if args.dry_run:
+        plan = cli.call_platform("local_plan", cli.settings, folder, domain=args.domain, lenient=args.lenient)
+        return _print_plan(args, cli, plan)
+    done = cli.call_platform(
+        "local_run", cli.settings, folder, wire_input(args), domain=args.domain, lenient=args.lenient
+    )
+    if args.output == "json":
+        cli.out.json({"recorded": False, "execution": done.execution, "events": done.events})
+    else:
+        print_execution(cli.out, done.execution, recorded=False)
+        cli.out.line()
+        for text in tree(done.execution, done.events):
+            cli.out.line(text)
+    return exit_codes.OK if succeeded(done.execution) else exit_codes.FAILED
+
+
+def _place(args: argparse.Namespace, cli: Cli) -> tuple[str, str]:
+    domain, skill = split_name(args.skill, domain=args.domain)
+    return domain or cli.settings.domain or DEFAULT_DOMAIN, skill
+
+
+def _run_on_server(args: argparse.Namespace, cli: Cli, rest: Rest) -> int:
+    domain, skill = _place(args, cli)
+    body = {
+        "input": wire_input(args),
+        "environment": args.env,
+        "revision": args.revision,
+        "durable": True if args.durable else None,
+        "trigger": {"type": "cli"},
+    }
+    submission = Submission(
+        rest,
+        path=f"/api/v1/domains/{domain}/skills/{skill}/executions",
+        body=body,
+        key=args.idempotency_key or f"cli-{secrets.token_hex(16)}",
+    )
+    execution: Wire | None = None
+    try:
+        execution = submission.send(wait_seconds=0 if args.detach else WAIT_SECONDS)
+        if args.detach:
+            return _print_detached(args, cli, execution)
+        if not has_ended(execution):
+            execution = _follow(cli, rest, execution)
+    except KeyboardInterrupt:
+        _say_it_goes_on(cli, execution or submission.find())
+        raise
+    if args.output == "json":
+        cli.out.json(execution)
+    else:
+        print_execution(cli.out, execution)
+    return exit_codes.OK if succeeded(execution) else exit_codes.FAILED
+
+
+def _follow(cli: Cli, rest: Rest, execution: Wire) -> Wire:
+    name = execution["metadata"]["name"]
+    cli.out.note(f"{name} is still {execution['status']['state'].lower()}; waiting for its end (Ctrl-C leaves it)")
+    return wait_for_end(rest, execution, on_event=lambda event: cli.out.note(f"  {event_text(event)}"))
+
+
+def _say_it_goes_on(cli: Cli, execution: Wire) -> None:
+    name = execution["metadata"]["name"]
+    cli.out.note("")
+    if has_ended(execution):
+        cli.out.note(f"{name} has ended: aspora logs {name}")
+    else:
+        cli.out.note(f"{name} goes on. Follow it: aspora logs {name} --follow   End it: aspora cancel {name}")
+
+
+def _print_detached(args: argparse.Namespace, cli: Cli, execution: Wire) -> int:
+    name = execution["metadata"]["name"]
+    if args.output == "json":
+        cli.out.json(execution)
+    else:
+        cli.out.line(name)
+        cli.out.note(f"runs in the background. Follow it: aspora logs {name} --follow   End it: aspora cancel {name}")
+    return exit_codes.OK
+
+
+def _plan_on_server(args: argparse.Namespace, cli: Cli, rest: Rest) -> int:
+    domain, skill = _place(args, cli)
+    base = f"/api/v1/domains/{domain}"
+    note = ""
+    name: str = args.revision or ""
+    if not name:
+        traffic = rest.call("GET", f"{base}/routes/{skill}.{args.env}")["spec"].get("traffic", [])
+        if not traffic:
+            raise Unavailable(f"no revision serves {domain}/{skill} in {args.env}; apply the skill first")
+        largest = max(traffic, key=lambda t: t["shareBp"])
+        name = largest["revision"]
+        note = "" if len(traffic) == 1 else f" (gets {largest['shareBp'] / 100:g} % of {args.env})"
+    revision = rest.call("GET", f"{base}/revisions/{name}")
+    plan = cli.load("aspora.cli.plan:RunPlan")(
+        skill=f"{domain}/{skill}",
+        revision=name + note,
+        digest=revision["spec"]["digest"],
+        spec=revision["spec"]["skillSpec"],
+        place="an executor's sandbox",
+    )
+    return _print_plan(args, cli, plan)
+
+
+def _print_plan(args: argparse.Namespace, cli: Cli, plan: Any) -> int:
+    if args.output == "json":
+        cli.out.json(plan.to_json())
+        return exit_codes.OK
+    for text in pairs(list(plan.rows())):
+        cli.out.line(text)
+    cli.out.note("dry run: nothing was executed")
+    return exit_codes.OK
