@@ -1,7 +1,10 @@
 """Writes the events of all running attempts together, soon after they happen, so that followers see them."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+from aspora.executor.journal import Journal
 from aspora.executor.trace import Trace
 from aspora.kit.supervise import wait_for_event
 from aspora.meta.errors import StatusError
@@ -63,6 +66,25 @@ class EventWriter:
                 return
         if batch:
             self._wakeups.send(CHANGED)
+
+
+class FlushedSteps:
+    """A journal whose steps have their events written before their result is kept: a replay emits none again."""
+
+    def __init__(self, inner: Journal, writer: EventWriter) -> None:
+        self._inner = inner
+        self._writer = writer
+
+    async def step(self, key: str, run: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """Run a step, or give back what it returned before; see `aspora.executor.journal.Journal`."""
+
+        async def run_and_flush() -> dict[str, Any]:
+            try:
+                return await run()
+            finally:
+                await self._writer.flush()
+
+        return await self._inner.step(key, run_and_flush)
 
 
 def _addressed(trace: Trace, event: Event) -> Addressed:

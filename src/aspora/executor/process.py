@@ -15,7 +15,7 @@ from aspora.db.listen import Listener
 from aspora.db.pool import Database
 from aspora.executor.attempt import Attempts
 from aspora.executor.conduct import Conductor
-from aspora.executor.event_writer import EventWriter
+from aspora.executor.event_writer import EventWriter, FlushedSteps
 from aspora.executor.handler import HandlerWorker
 from aspora.executor.inline import InlineDispatcher
 from aspora.executor.interface import ArtifactSource, Blobs, RevisionSource
@@ -259,7 +259,7 @@ class _Executor:
                 await asyncio.sleep(_CLAIM_BACKOFF.delay_seconds(attempt))
                 attempt += 1
         if claim is not None:
-            await self._conductor.conduct(claim, journal)
+            await self._conductor.conduct(claim, FlushedSteps(journal, self._writer))
 
 
 async def _first_of(*events: asyncio.Event) -> None:
