@@ -67,7 +67,7 @@ def test_each_domain_says_what_it_is(domain: Path) -> None:
     assert (domain / "DOMAIN.md").read_text(encoding="utf-8").startswith("# ")
     assert (domain / "GUARDRAILS.md").is_file()
     settings = yaml.safe_load((domain / "domain.yaml").read_text(encoding="utf-8"))
-    assert set(settings) == {"displayName", "owner_team", "cost_center", "policy_tier", "monthly_budget"}
+    assert set(settings) == {"display_name", "owner_team", "cost_center", "policy_tier", "monthly_budget"}
 
 
 def test_files_that_a_skill_points_at_exist() -> None:
@@ -87,7 +87,7 @@ def test_the_markdown_skill_has_its_evaluations() -> None:
     assert len({each["id"] for each in evals["evals"]}) == len(evals["evals"])
     for each in evals["evals"]:
         assert set(each) == {"id", "prompt", "expected_output", "files", "assertions"}
-        assert all((folder / "evals" / name).is_file() for name in each["files"])
+        assert all((folder / name).is_file() for name in each["files"])
 
 
 @pytest.mark.parametrize(("skill_id", "case"), CASES)
