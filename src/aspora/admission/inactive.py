@@ -1,7 +1,7 @@
 """Nothing is silently ignored: a field that does nothing yet, set to something, draws a warning."""
 
 from aspora.admission.interface import AdmissionPorts, AdmissionRequest, Review
-from aspora.apis.fields import default_at, values_at
+from aspora.apis.fields import inactive_fields
 
 
 class Inactive:
@@ -16,9 +16,5 @@ class Inactive:
         """One warning a field: `Inactive: spec.routing.…: why`."""
         if request.new is None or request.operation == "update_status":
             return Review()
-        warnings: list[str] = []
-        for path, why in request.kind.inactive.items():
-            default = default_at(request.kind, path)
-            if any(value != default for value in values_at(request.new, path.split("."))):
-                warnings.append(f"Inactive: {path}: {why}")
-        return Review(warnings=warnings)
+        set_fields = inactive_fields(request.kind, request.new)
+        return Review(warnings=[f"Inactive: {path}: {why}" for path, why in set_fields])

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from aspora.apis.kind import Kind
+from aspora.apis.kind import Kind, Wire
 from aspora.meta.errors import NotFound
 from aspora.meta.names import did_you_mean
 
@@ -101,6 +101,14 @@ def values_at(value: Any, parts: Sequence[str]) -> Iterator[Any]:
         yield value
     elif isinstance(value, Mapping) and parts[0] in value:
         yield from values_at(value[parts[0]], parts[1:])
+
+
+def inactive_fields(kind: Kind, obj: Wire) -> Iterator[tuple[str, str]]:
+    """The fields of an object that are set to something and do nothing yet, each with the reason."""
+    for path, why in kind.inactive.items():
+        default = default_at(kind, path)
+        if any(value != default for value in values_at(obj, path.split("."))):
+            yield path, why
 
 
 def model_within(annotation: Any) -> type[BaseModel] | None:
