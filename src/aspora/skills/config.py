@@ -1,7 +1,7 @@
 """From the YAML that authors write to the wire form of a spec, by a table of keys; each value's place is remembered."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aspora.meta.errors import FieldError
@@ -204,12 +204,13 @@ def report_field_errors(
 
 
 def _nearest_place(places: Mapping[str, Place], wire: str) -> Place | None:
-    """The place of the value, or of the smallest part of the file around it."""
-    while wire:
-        if wire in places:
-            return places[wire]
-        cut = max(wire.rfind("."), wire.rfind("["))
-        wire = wire[:cut] if cut > 0 else ""
+    """The place of the value, or of the smallest part of the file around it, with the whole path as its key."""
+    around = wire
+    while around:
+        if (place := places.get(around)) is not None:
+            return replace(place, key=place.key + wire[len(around) :])
+        cut = max(around.rfind("."), around.rfind("["))
+        around = around[:cut] if cut > 0 else ""
     return None
 
 
