@@ -124,9 +124,10 @@ async def _drive(database: Database, state: State, *, durable: bool) -> tuple[Ex
     if state == "Pending":
         return name, None
     owner = await register(database)
-    claim = (
-        await executions.claim_durable(name, owner) if durable else (await executions.claim_inline(owner, limit=1))[0]
-    )
+    if durable:
+        claim = await executions.claim_durable(name, owner)
+    else:
+        claim = next(c for c in await executions.claim_inline(owner, limit=100) if c.id == name)
     assert claim is not None
     if is_terminal(state):
         assert await executions.finish(claim, Ending(state=state, finished_at=now()), [])
