@@ -85,7 +85,7 @@ class Course:
     async def _begin(self) -> ChildPipes:
         for _ in range(SPAWN_ATTEMPTS):
             if self._slot.child is None:
-                self._slot.spawn(self._launch)
+                self._spawn()
             self._marks.spawned = time.monotonic()
             self._slot.begin(self._job, cpu_seconds=cpu_cap_seconds(self._job.limits))
             event = await self._slot.next_event(patience_seconds=STUCK_AFTER_SECONDS)
@@ -97,6 +97,12 @@ class Course:
                 raise error(f"the sandbox could not start the job: {event['message']}")
             await self._slot.ready()  # the process had died while it waited: start another
         raise SpawnFailed("the sandbox's interpreter ends as soon as it is started; the driver's probe says more")
+
+    def _spawn(self) -> None:
+        try:
+            self._slot.spawn(self._launch)
+        except OSError as problem:
+            raise SpawnFailed(f"no pipes for the job: {problem.strerror}") from problem
 
     async def _converse(self, pipes: ChildPipes) -> Outcome:
         caps = WireCaps(max_total_bytes=self._job.limits.max_output_bytes)

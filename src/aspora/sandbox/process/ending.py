@@ -70,10 +70,17 @@ def _crashed(done: Done) -> Failure:
             f"the handler's process exited with code {done['exit_code']} before it answered",
             {"exit_code": done["exit_code"]},
         )
-    name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
+    name = _signal_name(number)
     hint = "; perhaps the machine ran out of memory" if number == signal.SIGKILL else ""
     return Failure(
         FailureReason.HANDLER_CRASHED,
         f"the handler's process was ended by {name} before it answered{hint}",
         {"signal": name},
     )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # most real-time signals have no name

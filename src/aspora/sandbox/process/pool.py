@@ -158,8 +158,8 @@ class SlotPool:
             self._idle.append(slot)
             if self.warm < self._warm and slot.child is None:
                 slot.spawn(self._launch)
-        except Unavailable as problem:
-            _log.warning("sandbox slot not replaced", extra={"problem": problem.message})
+        except (Unavailable, OSError) as problem:
+            _log.warning("sandbox slot not readied", extra={"problem": str(problem)})
         finally:
             self._give_back()
 

@@ -6,6 +6,7 @@ Copies are named by content, made beside and renamed into place under a lock, an
 never used, two processes at once make one, and modes of existing folders stay as they are.
 """
 
+import errno
 import fcntl
 import hashlib
 import importlib.util
@@ -24,12 +25,14 @@ from pathlib import Path
 from aspora.meta.errors import Unavailable
 from aspora.sandbox.process import tree
 from aspora.sandbox.process.slot import Launch, loader_env, platform_python
+from aspora.sandbox.process.workspace import WAY_OUT
 
 LAYOUT = "1"
 SDK_PACKAGE = "aspora_sdk"
 LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idlelib", "idle_test", "tkinter", "turtledemo")
 LEFT_OUT_PATTERNS = ("ensurepip", "lib2to3", "pydoc_data", "config-*", "*.opt-1.pyc", "*.opt-2.pyc", "*.a")
 SYSTEM_LIBRARIES = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/usr/libexec/")
+CANNOT_BECOME = "can't become that user"
 START_CHECK = "import json, math, sys\nfor path in sys.argv[1:]:\n    open(path).close()\n"
 MAPPED_CHECK = """
 import ctypes, os, sys
@@ -89,8 +92,13 @@ def ensure_runtime(*, runtime_dir: Path, uid: int | None) -> Runtime:
             runtime_dir.chmod(0o755)
         sdk_root = _sdk_copy(runtime_dir)
         runtime = Runtime(python=Path(platform_python()), sdk_root=sdk_root)
-        if uid is None or start_problem(runtime, uid) is None:
+        if uid is None or (first_problem := start_problem(runtime, uid)) is None:
             return runtime
+        if first_problem == CANNOT_BECOME:
+            raise Unavailable(
+                f"this root can't become user {uid}: its user namespace has no such id, or it lacks CAP_SETUID;"
+                " run as an ordinary user, or give the sandbox ids that exist"
+            )
         runtime = _interpreter_copy(runtime_dir, sdk_root)
     except OSError as problem:
         raise Unavailable(
@@ -100,8 +108,7 @@ def ensure_runtime(*, runtime_dir: Path, uid: int | None) -> Runtime:
     if problem := start_problem(runtime, uid):
         raise Unavailable(
             f"user {uid}, which handlers run as, can't start the interpreter from {str(runtime_dir)!r}: {problem};"
-            " choose a data directory whose parent folders others may enter (such as one under /var/lib),"
-            " or run as an ordinary user"
+            f" {WAY_OUT}"
         )
     return runtime
 
@@ -115,7 +122,9 @@ def start_problem(runtime: Runtime, uid: int) -> str | None:
             command, user=uid, group=uid, extra_groups=[], env=dict(launch.env), cwd="/",
             stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False,
         )  # fmt: skip
-    except (OSError, subprocess.SubprocessError) as problem:
+    except OSError as problem:
+        return CANNOT_BECOME if problem.errno in {errno.EINVAL, errno.EPERM} else str(problem)
+    except subprocess.SubprocessError as problem:
         return str(problem)
     if ended.returncode == 0:
         return None

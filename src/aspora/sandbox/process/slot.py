@@ -64,8 +64,13 @@ class Slot:
         self._loop = asyncio.get_running_loop()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
-        with theirs:
+        try:
             self._process = self._start(theirs, [*place.lock_fds(), *lock_fds])
+        except OSError:
+            self._control.close()
+            raise
+        finally:
+            theirs.close()
         self._loop.add_reader(self._control.fileno(), self._read)
 
     @property
@@ -97,7 +102,7 @@ class Slot:
         limits = job.limits
         order: messages.Begin = {
             "op": "begin",
-            "artifact_dir": str(job.artifact_dir),
+            "artifact_dir": str(job.artifact_dir.absolute()),
             "timeout_seconds": limits.timeout_seconds,
             "cpu_seconds": cpu_seconds,
             "memory_bytes": limits.memory_bytes,

@@ -21,6 +21,12 @@ PASSAGE_MODE = 0o711
 """Others may pass through, not list: a job reaches its own folder below."""
 
 
+WAY_OUT = (
+    "choose a data directory whose parent folders others may enter (such as one under /var/lib),"
+    " or run as an ordinary user"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One slot's folder and user.
@@ -67,6 +73,11 @@ class Workspace:
             if not self._work_dir.exists():
                 self._work_dir.mkdir(parents=True)
                 self._work_dir.chmod(PASSAGE_MODE)
+            if self._uids is not None and (closed := closed_folder(self._work_dir)):
+                raise Unavailable(
+                    f"handlers run as users of their own, which can't enter {str(closed)!r}"
+                    f" on the way to the work folder; {WAY_OUT}"
+                )
             self._sweep()
             self._lock_fd = _take_lock(self._lock_path)
             _make_passage(self.folder)
@@ -135,6 +146,11 @@ class Workspace:
         raise Unavailable(
             f"no user id of the sandbox's range {uids[0]}-{uids[-1]} is free; widen it, or stop what uses it"
         )
+
+
+def closed_folder(path: Path) -> Path | None:
+    """The first folder on the way to `path`, itself included, that others may not enter."""
+    return next((folder for folder in (*reversed(path.parents), path) if not folder.stat().st_mode & 0o001), None)
 
 
 def _take_lock(path: Path) -> int:
