@@ -179,7 +179,8 @@ def _run(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str]
 def report(error: StatusError, out: Output) -> int:
     """Print an error of the API for a person: the message, then each field's problem on its own line."""
     if len(error.details) > 1:
-        out.error(error.message.split(": ", 1)[0] + ":")
+        heading = error.message.partition(": ")[0]
+        out.error(f"{heading}:" if heading.endswith("problems") else f"{len(error.details)} problems:")
         for detail in error.details:
             out.note(f"  {detail}")
     else:

@@ -13,7 +13,7 @@ MEANINGS = {
     FAILED: "the thing itself failed: an execution, a test, a validation; or `diff` found differences",
     USAGE: "the command line is wrong",
     UNAVAILABLE: "no server, or it can't answer now",
-    REFUSED: "the server refused: not found, invalid, conflict, forbidden",
+    REFUSED: "refused: not found, invalid, conflict, forbidden",
     INTERNAL: "a defect in Aspora",
     INTERRUPTED: "stopped by Ctrl-C",
 }

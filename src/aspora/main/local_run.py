@@ -31,7 +31,7 @@ from aspora.executor.trace import Trace
 from aspora.kit.clock import Clock, SystemClock
 from aspora.main.settings import Settings
 from aspora.main.wiring import sandbox_driver, shipped_catalog
-from aspora.meta.errors import API_VERSION, NotFound, StatusError
+from aspora.meta.errors import API_VERSION, NotFound, StatusError, Unavailable
 from aspora.meta.names import ExecutionId, NodeId
 from aspora.meta.objects import rfc3339
 from aspora.models.client import HttpModelClient
@@ -217,9 +217,12 @@ def run_folder(
 
     Raises:
         InvalidSkill: The folder is no skill.
+        Unavailable: It needs a model and none is configured; says what to set.
         StatusError: It can't be run here.
     """
     skill = load_skill(folder, lenient=lenient, domain=domain or None)
+    if problem := model_problem(settings, skill.spec):
+        raise Unavailable(problem)
 
     async def run() -> LocalRun:
         async with open_runner(settings, skill) as runner:

@@ -68,7 +68,6 @@ class Report:
         if isinstance(outcome, StatusError):
             parts = (item.object["kind"].lower(), item.domain, item.name)
             self.refused("/".join(p for p in parts if p), outcome)
-            self._code = exit_codes.REFUSED
         elif not item.if_absent or outcome.change != "unchanged":
             self._applied(qualified_name(item.object["kind"].lower(), outcome.object), outcome)
 
@@ -90,7 +89,7 @@ class Report:
         """One thing could not be read or was refused."""
         problems: list[str] = self._cli.load("aspora.cli.wanted:problems_of")(error)
         self._rows.append({"name": name, "change": FAILED, "problems": problems})
-        self._code = max(self._code, exit_codes.FAILED)
+        self._code = exit_codes.REFUSED
         self._cli.out.error(f"{name}: {problems[0]}" if len(problems) == 1 else f"{name}:")
         for problem in problems if len(problems) > 1 else ():
             self._cli.out.note(f"  {problem}")

@@ -1,0 +1,135 @@
+"""`aspora create`: a new skill on disk, or a new API key on the server."""
+
+import argparse
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aspora.cli import exit_codes
+from aspora.cli.app import Cli
+from aspora.cli.rest import Rest
+from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option
+from aspora.meta.errors import API_VERSION, AlreadyExists, NotFound
+from aspora.meta.quantities import parse_seconds
+
+EXAMPLES = """examples:
+  aspora create skill hr/resume-screen                      a Python handler, its tests, its golden cases
+  aspora create skill hr/interview --lang markdown --role manager
+  aspora create apikey ci --role author -d hr               prints the key, once
+  aspora create apikey ops --role operator --all-domains --expires 30d
+"""
+
+ROLES = ("manager", "specialist", "field")
+LANGUAGES = ("python", "markdown")
+NEVER = "never"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Words and options."""
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="KIND", parser_class=type(parser))
+    skill = kinds.add_parser("skill", help="a skill's folder that validates, tests and runs at once")
+    skill.add_argument("name", help="domain/name")
+    add_domain_option(skill)
+    skill.add_argument("--role", choices=ROLES, default="specialist", help="default: specialist")
+    skill.add_argument("--lang", choices=LANGUAGES, default="python", help="a handler, or SKILL.md alone")
+    skill.add_argument("--path", default="", metavar="DIR", help="the folder of domains (default: skills)")
+    key = kinds.add_parser("apikey", help="a key for a person or a program; shown once")
+    key.add_argument("name", help="the key's name")
+    key.add_argument("--role", action="append", required=True, metavar="ROLE", help="what it may do; repeat for more")
+    key.add_argument("--owner", default="", metavar="NAME", help="whose it is (default: the key's name)")
+    key.add_argument("--expires", default="90d", metavar="TIME", help="30d, 12h, or never (default: 90d)")
+    add_domain_option(key)
+    key.add_argument("-A", "--all-domains", action="store_true", help="valid in every domain")
+
+
+def run(args: argparse.Namespace, cli: Cli) -> int:
+    """Make what was asked for."""
+    return _create_skill(args, cli) if args.what == "skill" else _create_key(args, cli)
+
+
+def _create_skill(args: argparse.Namespace, cli: Cli) -> int:
+    root = args.path or cli.settings.skills_root or "skills"
+    make = cli.load("aspora.skills.scaffold:create_skill")
+    domain = args.domain or cli.settings.domain or DEFAULT_DOMAIN
+    if "/" in args.name and args.domain:
+        raise ValueError(f"{args.name!r} names its domain; leave -d out")
+    made = make(root, args.name, role=args.role, lang=args.lang, domain=domain)
+    folder = os.path.relpath(made.folder)
+    for path in made.files:
+        cli.out.line(f"created {os.path.relpath(path)}")
+    here = folder if folder.startswith((".", "/")) else f"./{folder}"
+    cli.out.note("")
+    cli.out.note(f"Next: aspora validate {folder}")
+    cli.out.note(f"      aspora test {folder}")
+    cli.out.note(f'      aspora run {here} "hello"')
+    cli.out.note(f"      aspora apply -f {folder}")
+    return exit_codes.OK
+
+
+def expiry(text: str, *, now: datetime) -> str | None:
+    """When a key ends that is made now; None for never.
+
+    Raises:
+        ValueError: The text is no time.
+    """
+    if text == NEVER:
+        return None
+    try:
+        seconds = parse_seconds(text)
+    except ValueError as e:
+        raise ValueError(f"--expires {e}, or {NEVER}") from None
+    if seconds <= 0:
+        raise ValueError(f"--expires {text!r} is over at once; write 30d, 12h or {NEVER}")
+    return (now + timedelta(seconds=seconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _create_key(args: argparse.Namespace, cli: Cli) -> int:
+    if bool(args.domain) == args.all_domains:
+        raise ValueError("say where the key is valid: -d DOMAIN, or --all-domains")
+    expires_at = expiry(args.expires, now=datetime.now(UTC))
+    owner, rest = args.owner or args.name, cli.rest()
+    base = f"/api/v1/domains/{args.domain}" if args.domain else "/api/v1"
+    if _exists(rest, f"{base}/apikeys/{args.name}"):
+        raise AlreadyExists(f"there is a key {args.name!r}; delete it first: aspora delete apikey {args.name}")
+    for role in args.role:
+        name = _bind(rest, base, domain=args.domain, owner=owner, role=role)
+        cli.out.note(f"{owner} has the role {role} {'in ' + args.domain if args.domain else 'everywhere'} ({name})")
+    spec = {"owner": owner, "roles": args.role} | ({"expiresAt": expires_at} if expires_at else {})
+    made = rest.call("POST", f"{base}/apikeys", body=_object("ApiKey", args.name, args.domain, spec))
+    cli.out.note(f"apikey/{args.name} created, valid {'until ' + expires_at if expires_at else 'for ever'}.")
+    cli.out.note("This is the key; it is not shown again. Use it as ASPORA_API_KEY:")
+    cli.out.line(made["once"]["key"])
+    return exit_codes.OK
+
+
+def _exists(rest: Rest, path: str) -> bool:
+    try:
+        rest.call("GET", path)
+    except NotFound:
+        return False
+    return True
+
+
+def _bind(rest: Rest, base: str, *, domain: str, owner: str, role: str) -> str:
+    """See to it that the owner has the role there; the binding's name."""
+    name = re.sub(r"[^a-z0-9]+", "-", f"{owner}-{role}".lower()).strip("-")[:63].strip("-")
+    subject = {"kind": "user", "name": owner}
+    spec = {"subjects": [subject], "roleRef": {"name": role, "scope": "Cluster"}}
+    try:
+        rest.call("POST", f"{base}/rolebindings", body=_object("RoleBinding", name, domain, spec))
+    except AlreadyExists:
+        found = rest.call("GET", f"{base}/rolebindings/{name}")
+        if found["spec"]["roleRef"]["name"] != role:
+            raise
+        subjects = found["spec"].get("subjects", [])
+        if subject not in subjects:
+            found["spec"]["subjects"] = [*subjects, subject]
+            rest.call("PUT", f"{base}/rolebindings/{name}", body=found)
+    return f"rolebinding {name}"
+
+
+def _object(kind: str, name: str, domain: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name} | ({"domain": domain} if domain else {})
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
