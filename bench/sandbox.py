@@ -1,4 +1,4 @@
-"""How long the process driver takes for a job that does nothing: `python bench/sandbox.py [--jobs N]`.
+"""How long the process driver takes for a job that does nothing: `python -m bench.sandbox [--jobs N]`.
 
 Method: one driver per row; each client runs its jobs one after another, with a fresh run id and the same artifact; the
 wall time of `run` is measured around the call. A few jobs go before and are not counted. Stages are medians.
@@ -7,7 +7,6 @@ wall time of `run` is measured around the call. A few jobs go before and are not
 import argparse
 import asyncio
 import os
-import platform
 import shutil
 import statistics
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from aspora.sandbox.interface import Job, Limits, Outcome, RunId
 from aspora.sandbox.process.driver import ProcessDriver
 from aspora.testing.sandbox_suite import Host, context
+from bench.machine import print_machine
 
 ENTRY_POINT = "code/handler.py"
 HANDLER = """from aspora_sdk import SkillResult, skill_handler
@@ -92,9 +92,10 @@ async def main() -> None:
     parser.add_argument("--jobs", type=int, default=200, help="jobs a row")
     jobs = parser.parse_args().jobs
     who = "root, a user for each slot" if os.geteuid() == 0 else "an ordinary user"
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, as {who}; stages in ms")
     folder = Path(tempfile.mkdtemp(prefix="aspora-bench-"))
     folder.chmod(0o711)
+    print_machine(folder)
+    print(f"as {who}; stages in ms, medians")
     try:
         (folder / "artifact" / "code").mkdir(parents=True)
         (folder / "artifact" / ENTRY_POINT).write_text(HANDLER)

@@ -212,6 +212,18 @@ async def test_the_slot_after_a_burst(open_folder: Path) -> None:
         assert subject.driver.stats().finished == 12
 
 
+@pytest.mark.parametrize("warm", [0, 2])
+async def test_no_descriptor_or_process_leaks(open_folder: Path, warm: int) -> None:
+    async with opened(open_folder, warm=warm, slots=2) as subject:
+        seen: list[tuple[int, int]] = []
+        for _ in range(3):
+            names = ["echo", "raises", "exits", "endless_line"]
+            await asyncio.gather(*(subject.run(name) for name in names))
+            await eventually(lambda: subject.driver.stats().busy == 0)
+            seen.append((len(os.listdir("/proc/self/fd")), len(children_of(os.getpid()))))
+        assert seen[0] == seen[1] == seen[2]
+
+
 def children_of(pid: int) -> list[int]:
     """Child processes."""
     tasks = Path(f"/proc/{pid}/task")

@@ -149,7 +149,7 @@ def test_a_line_over_its_cap(tail: bytes) -> None:
 
 
 def test_all_lines_over_their_cap() -> None:
-    subject = peer(max_total_bytes=200)
+    subject = peer(max_total_bytes=250)
     seen: list[Event] = []
     for _ in range(2):
         subject.feed(lines(LOG))
