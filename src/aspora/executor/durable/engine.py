@@ -21,7 +21,7 @@ T = TypeVar("T")
 SCHEMA: Final = "dbos"
 _POOL_SIZE: Final = 6
 _MAX_THREADS: Final = 16
-_POLLING_SECONDS: Final = 0.1
+_POLLING_SECONDS: Final = 0.25
 _MAX_LISTED: Final = 1000
 _log = get_logger(__name__)
 
