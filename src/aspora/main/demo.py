@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,13 +186,17 @@ def _print_table(out: Output, executions: list[dict[str, Any]], scripted_models:
     out.line(out.style(f"{good} of {len(executions)} succeeded, {cost_text({'costMicroUsd': total})} in all", style))
 
 
-def _show(settings: Settings, out: Output, up_now: Running, folder: Path, scripted_models: bool) -> bool:
-    """The demo itself, over the API like any client; True when everything succeeded."""
+def _show(
+    settings: Settings, out: Output, up_now: Running, *, folder: Path, scripted_models: bool, stop: asyncio.Event
+) -> bool:
+    """The demo itself, over the API like any client; True when everything succeeded, False too when it was stopped."""
     rest = Rest(up_now.url, up_now.admin_key_path.read_text().strip())
     cases = _deploy(rest, folder, out)
     names: list[str] = []
     with Progress(out, total=len(cases), title="running") as progress:
         for case in cases:
+            if stop.is_set():
+                return False
             names.append(_run_case(rest, case))
             progress.step(f"{case.domain}/{case.skill}")
     executions: list[dict[str, Any]] = [rest.call("GET", f"/api/v1/executions/{name}") for name in names]
@@ -231,7 +236,8 @@ async def _demo(settings: Settings, out: Output, folder: Path) -> int:
             running(configured, tell=out.note, stop=stop) as up_now,
         ):
             out.note(f"ready in {up_now.started_in_seconds:.1f} s")
-            good = await asyncio.to_thread(_show, settings, out, up_now, folder, scripted_models)
+            show = partial(_show, settings, out, up_now, folder=folder, scripted_models=scripted_models, stop=stop)
+            good = await asyncio.to_thread(show)
             out.note("stopping")
         out.note("stopped; nothing is left running")
         return exit_codes.OK if good else exit_codes.FAILED

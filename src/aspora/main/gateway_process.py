@@ -55,11 +55,11 @@ class _Server(uvicorn.Server):
 
 @dataclass(frozen=True, slots=True)
 class _Gateway:
-    """The parts of one gateway."""
+    """The parts of one gateway; `let_go` ends streams and waits, so that a stop need not sit them out."""
 
     app: ASGIApp
     objects: ObjectParts
-    streams: Streams
+    let_go: Callable[[], None]
     loops: Mapping[str, Loop]
 
 
@@ -102,7 +102,12 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         "object-partitions": partial(maintain_objects, database),
         "record-partitions": partial(maintain_records, database),
     }
-    return _Gateway(build_app(config, [own, openapi_routes(document), objects.routes]), objects, streams, loops)
+
+    def let_go() -> None:
+        streams.close_all()
+        serve.release_waiters()
+
+    return _Gateway(build_app(config, [own, openapi_routes(document), objects.routes]), objects, let_go, loops)
 
 
 def _controller_loops(client: ApiClient, clock: Clock) -> dict[str, Loop]:
@@ -115,10 +120,10 @@ def _controller_loops(client: ApiClient, clock: Clock) -> dict[str, Loop]:
     return loops
 
 
-async def _serve_http(app: ASGIApp, settings: Settings, fd: int, stop: asyncio.Event, gateway: _Gateway) -> None:
+async def _serve_http(gateway: _Gateway, settings: Settings, fd: int, stop: asyncio.Event) -> None:
     """Serve on the inherited socket until told to stop, then drain."""
     config = uvicorn.Config(
-        app,
+        gateway.app,
         http="httptools",
         ws="none",
         lifespan="off",
@@ -135,7 +140,7 @@ async def _serve_http(app: ASGIApp, settings: Settings, fd: int, stop: asyncio.E
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        gateway.streams.close_all()
+        gateway.let_go()
         server.should_exit = True
         await serving
 
@@ -158,7 +163,7 @@ async def serve(
             run_loops(_controller_loops(client, SystemClock()), stop, grace_seconds=settings.stop_grace_seconds)
         )
         say_ready("gateway")
-        await _serve_http(gateway.app, settings, config["socket_fd"], stop, gateway)
+        await _serve_http(gateway, settings, config["socket_fd"], stop)
         stop.set()
         await controllers
     finally:

@@ -78,6 +78,10 @@ class ServeDoor:
             clock=clock,
         )
 
+    def release_waiters(self) -> None:
+        """Answer every request that waits for an execution's end with what is known: the server stops."""
+        self._ends.release_all()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Send wake-ups and look for ends, until told to stop."""
         loops = {"serve-wakeups": self._wakeups.run, "serve-ends": self._ends.run}

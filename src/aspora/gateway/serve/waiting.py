@@ -24,12 +24,15 @@ class EndWatch:
     def __init__(self, executions: Executions, listener: Listener) -> None:
         self._executions = executions
         self._listener = listener
-        self._waiting: dict[ExecutionId, set[asyncio.Future[Row]]] = {}
+        self._waiting: dict[ExecutionId, set[asyncio.Future[Row | None]]] = {}
         self._any = asyncio.Event()
+        self._released = False
 
     async def wait(self, execution: ExecutionId, timeout_seconds: float) -> Row | None:
-        """The execution's row once it has ended, or None when it has not in time."""
-        future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
+        """The execution's row once it has ended, or None when it has not in time or the server stops."""
+        if self._released:
+            return None
+        future: asyncio.Future[Row | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(execution, set()).add(future)
         self._any.set()
         try:
@@ -43,6 +46,14 @@ class EndWatch:
                 waiters.discard(future)
                 if not waiters:
                     del self._waiting[execution]
+
+    def release_all(self) -> None:
+        """Let every waiter go with what it has, now and from now on: the server stops."""
+        self._released = True
+        for waiters in self._waiting.values():
+            for future in waiters:
+                if not future.done():
+                    future.set_result(None)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look whenever something has ended, and at intervals while anybody waits."""
