@@ -180,7 +180,7 @@ class Applier:
 
 def comparable(obj: Wire) -> dict[str, Any]:
     """What its authors say of an object: all but what the server adds."""
-    metadata = {k: v for k, v in obj["metadata"].items() if k not in SERVER_OWNED}
+    metadata = {k: v for k, v in obj["metadata"].items() if k not in SERVER_OWNED and v}
     return {"metadata": metadata, "spec": obj["spec"]}
 
 

@@ -20,8 +20,19 @@ Wire = Mapping[str, Any]
 
 def object_difference(applied: Applied, name: str) -> Iterator[str]:
     """Lines of the diff between the object as it is and as it would be; none when both say the same."""
-    before = as_yaml(comparable(applied.before), yaml.safe_dump) if applied.before else ""
-    return _diff(before, as_yaml(comparable(applied.object), yaml.safe_dump), f"server/{name}", f"wanted/{name}")
+    after = comparable(applied.object)
+    before = as_yaml(_ordered(comparable(applied.before), after), yaml.safe_dump) if applied.before else ""
+    return _diff(before, as_yaml(after, yaml.safe_dump), f"server/{name}", f"wanted/{name}")
+
+
+def _ordered(value: Any, like: Any) -> Any:
+    """The same value with its keys in another's order, so that order alone never differs."""
+    if isinstance(value, dict) and isinstance(like, Mapping):
+        keys = [*(k for k in like if k in value), *(k for k in value if k not in like)]
+        return {k: _ordered(value[k], like.get(k)) for k in keys}
+    if isinstance(value, list) and isinstance(like, list):
+        return [_ordered(v, like[i] if i < len(like) else None) for i, v in enumerate(value)]
+    return value
 
 
 def files_difference(rest: Rest, wanted: Wanted, applied: Applied, name: str) -> Iterator[str]:

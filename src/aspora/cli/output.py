@@ -141,6 +141,10 @@ def pairs(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> list[str]:
     return lines
 
 
+MAX_EXPANDED_ITEMS = 10
+"""Longer lists of maps are shown as JSON."""
+
+
 def data_rows(data: Mapping[str, Any], *, prefix: str = "") -> list[tuple[str, str]]:
     """Nested result data as (dotted name, text) rows for people."""
     rows: list[tuple[str, str]] = []
@@ -150,6 +154,8 @@ def data_rows(data: Mapping[str, Any], *, prefix: str = "") -> list[tuple[str, s
             rows += data_rows(value, prefix=f"{name}.")
         elif isinstance(value, list) and value and all(not isinstance(v, (Mapping, list)) for v in value):
             rows.append((name, ", ".join(_scalar(v) for v in value)))
+        elif isinstance(value, list) and 0 < len(value) <= MAX_EXPANDED_ITEMS:
+            rows += data_rows({f"{name}[{i}]": item for i, item in enumerate(value)})
         elif isinstance(value, (Mapping, list)):
             rows.append((name, json.dumps(value, ensure_ascii=False)))
         else:

@@ -53,7 +53,6 @@ def print_execution(out: Output, execution: Wire, *, recorded: bool = True) -> N
     if result.get("confidence") is not None:
         facts.append(("Confidence", f"{result['confidence']:g}"))
     facts += [("Cost", cost_text(status)), ("Time", duration_text(status.get("durationMs")))]
+    facts.append(("Trace", f"aspora logs {metadata['name']}" if recorded else "below; not recorded"))
     for text in pairs(facts):
         out.line(out.style(text, STATE_STYLES.get(state, "bold")) if text.startswith("State:") else text)
-    trace = f"aspora logs {metadata['name']}" if recorded else "below; not recorded"
-    out.line(out.style(f"Trace:       {trace}", "dim"))

@@ -35,4 +35,4 @@ def test_pairs_keep_lines_under_their_first() -> None:
 
 def test_data_reads_as_rows() -> None:
     rows = data_rows({"a": {"b": 1.50, "c": None}, "ok": True, "list": [1, "x"], "deep": [{"k": 1}]})
-    assert rows == [("a.b", "1.5"), ("a.c", "-"), ("ok", "yes"), ("list", "1, x"), ("deep", '[{"k": 1}]')]
+    assert rows == [("a.b", "1.5"), ("a.c", "-"), ("ok", "yes"), ("list", "1, x"), ("deep[0].k", "1")]
