@@ -5,7 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aspora.meta.errors import Invalid, StatusError, TooLarge
@@ -17,7 +17,7 @@ NAMES = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), m
     lambda name: not path_problem(name)
 )
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
-FILE = st.builds(ArchiveFile, PATHS, st.binary(max_size=1500), st.booleans())
+FILE = st.builds(ArchiveFile, PATHS, st.binary(max_size=600), st.booleans())
 
 
 def fit_together(files: list[ArchiveFile]) -> bool:
@@ -25,9 +25,10 @@ def fit_together(files: list[ArchiveFile]) -> bool:
     return len(set(paths)) == len(paths) and not list(collisions(paths)) and not any(map(path_problem, paths))
 
 
-FILES = st.lists(FILE, min_size=1, max_size=12).filter(fit_together)
+FILES = st.lists(FILE, min_size=1, max_size=6).filter(fit_together)
 
 
+@settings(max_examples=60)
 @given(FILES)
 def test_round_trip(files: list[ArchiveFile]) -> None:
     packed = write_archive(files)
@@ -37,6 +38,7 @@ def test_round_trip(files: list[ArchiveFile]) -> None:
     assert packed.file_count == len(files)
 
 
+@settings(max_examples=60)
 @given(FILES, st.randoms())
 def test_order_does_not_matter(files: list[ArchiveFile], random: object) -> None:
     shuffled = list(files)
@@ -44,6 +46,7 @@ def test_order_does_not_matter(files: list[ArchiveFile], random: object) -> None
     assert write_archive(shuffled) == write_archive(files)
 
 
+@settings(max_examples=60)
 @given(FILES, st.data())
 def test_any_flipped_byte_changes_a_file_or_is_refused(files: list[ArchiveFile], data: st.DataObject) -> None:
     packed = write_archive(files)
@@ -58,6 +61,7 @@ def test_any_flipped_byte_changes_a_file_or_is_refused(files: list[ArchiveFile],
     assert write_archive(found).data == bytes(flipped)
 
 
+@settings(max_examples=60)
 @given(FILES, st.data())
 def test_no_part_of_an_archive_passes_for_one(files: list[ArchiveFile], data: st.DataObject) -> None:
     packed = write_archive(files).data
