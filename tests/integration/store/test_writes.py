@@ -124,3 +124,15 @@ async def test_without_notifications_the_tail_finds_out_by_itself(dsn: str) -> N
             assert event.object == result.object
             while store.tail_age_seconds() > 5:
                 assert (await anext(events)).type == "BOOKMARK"
+
+
+async def test_a_notification_wakes_the_tail_before_it_would_look(dsn: str) -> None:
+    async with running_store(dsn, probe_seconds=600) as store, running_store(dsn) as other:
+        events = store.watch("K", since="0")
+        while store.tail_age_seconds() == float("inf"):
+            assert (await anext(events)).type == "BOOKMARK"
+        [result] = await other.write(create("a"))
+        async with asyncio.timeout(10):
+            while (event := await anext(events)).type == "BOOKMARK":
+                pass
+        assert event.object == result.object
