@@ -22,6 +22,7 @@ from aspora.records.wakeups import CHANGED, Wakeups
 from aspora.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
+_UNWRITABLE: Final = "Unstorable"
 _FINISH_BACKOFF: Final = Backoff(base_seconds=0.05, max_seconds=2.0)
 
 
@@ -125,11 +126,19 @@ class Conductor:
         self._wakeups.send(CHANGED)
 
     async def _try_finish(self, claim: Claim, ending: Ending, rest: Sequence[Event]) -> bool:
+        """Write the end once; False when it may be tried again."""
         try:
             written = await self._executions.finish(claim, ending, rest)
         except (Unavailable, Timeout) as error:
             _log.warning("end of an execution not written yet", execution=claim.id, reason=error.reason)
             return False
+        except Exception as error:
+            if ending.reason == _UNWRITABLE:
+                raise
+            _log.error("end of an execution can't be written as it is", error=error, execution=claim.id)
+            message = "its result or events could not be stored; the executor's log has the details"
+            bare = Ending(state="Failed", reason=_UNWRITABLE, message=message, finished_at=ending.finished_at)
+            return await self._try_finish(claim, bare, ())
         if not written:
             _log.warning("end refused: the execution is another attempt's", execution=claim.id, attempt=claim.attempt)
         return True

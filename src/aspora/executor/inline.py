@@ -79,6 +79,8 @@ class InlineDispatcher:
         except asyncio.CancelledError:
             await self._give_back(claim)
             raise
+        except Exception as error:  # noqa: BLE001 - a task of its own: nobody else would ever hear of it
+            _log.error("execution left without an end", error=error, execution=claim.id)
 
     async def _give_back(self, claim: Claim) -> None:
         try:

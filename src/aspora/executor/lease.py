@@ -13,7 +13,7 @@ from aspora.records.state import ExecutionClass
 from aspora.telemetry.logs import get_logger
 
 _RENEWALS_PER_TTL: Final = 3
-_RETRY_SECONDS: Final = 0.25
+_RETRIES_PER_TTL: Final = 40
 _log = get_logger(__name__)
 
 
@@ -61,7 +61,7 @@ class NodeLease:
             while not stop.is_set():
                 self._now_please.clear()
                 renewed = await self._renew()
-                pause_seconds = self._ttl_seconds / _RENEWALS_PER_TTL if renewed else _RETRY_SECONDS
+                pause_seconds = self._ttl_seconds / (_RENEWALS_PER_TTL if renewed else _RETRIES_PER_TTL)
                 if not stop.is_set():
                     await wait_for_event(self._now_please, pause_seconds)
         finally:

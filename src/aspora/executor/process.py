@@ -46,7 +46,7 @@ ROLE: Final = "executor"
 CHANNELS: Final = (PENDING, CANCELLED)
 """What the executor's listener must listen to."""
 
-_FORCED_STOP_SECONDS: Final = 2.0
+_FORCED_STOP_SECONDS: Final = 4.0
 _CLAIM_BACKOFF: Final = Backoff(base_seconds=0.1, max_seconds=2.0)
 _log = get_logger(__name__)
 

@@ -56,7 +56,7 @@ class AgentWorker:
         cap_micro_usd = work.plan.spec.model.cost_budget.max_per_execution_micro_usd
         with work.trace.stage("model"):
             result: Mapping[str, Any] = await agent.run_agent(
-                agent_task(work, agent.AgentTask),
+                await asyncio.to_thread(agent_task, work, agent.AgentTask),
                 client=RecordedModels(self._models, self._book, work.claim, self._clock),
                 purse=ExecutionPurse(cap_micro_usd, spent_micro_usd=work.claim.spent_micro_usd),
                 emit=partial(_emit, work),

@@ -156,10 +156,6 @@ select state from asked
 select id from executions
 where state = 'Running' and owner_node = %(node)s and cancel_requested_at is not null
 
--- name: running_on
-select id, day, attempt from executions
-where state = 'Running' and owner_node = %(node)s and owner_epoch = %(epoch)s
-
 -- name: get_execution
 select * from executions where id = %(id)s and day = %(day)s
 
