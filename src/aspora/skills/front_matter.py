@@ -135,7 +135,7 @@ def mend(text: str) -> tuple[str, list[int]]:
         end = _value_end(lines, i, indent=len(match["indent"]))
         if not _BLOCK.fullmatch(value) and not (_COMPLETE.fullmatch(value) and end == i + 1):
             whole = " ".join([value, *(line.strip() for line in lines[i + 1 : end] if line.strip())])
-            if _TROUBLE.search(whole):
+            if end > i + 1 or _TROUBLE.search(whole):
                 quoted = json.dumps(_unquoted(whole), ensure_ascii=False)
                 lines[i:end] = [f"{match['indent']}{match['key']}: {quoted}", *[""] * (end - i - 1)]
         i = end
@@ -156,12 +156,16 @@ def _without_tabs(line: str) -> str:
 
 
 def _value_end(lines: list[str], start: int, *, indent: int) -> int:
-    """Index after the lines that belong to the value in line `start`: those indented further than its key."""
+    """Index after the lines that belong to the value in line `start`.
+
+    Those are the ones indented further than its key, and text that stands at the margin without being a key itself.
+    """
     end = start + 1
     for i in range(start + 1, len(lines)):
-        line = lines[i]
-        if line.strip() and len(line) - len(line.lstrip()) <= indent:
+        content = lines[i].lstrip()
+        is_own = bool(_KEY_LINE.fullmatch(lines[i])) or content.startswith(("-", "#"))
+        if content and len(lines[i]) - len(content) <= indent and is_own:
             break
-        if line.strip():
+        if content:
             end = i + 1
     return end

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from aspora.apis.decode import decode
 from aspora.apis.skill import KIND
+from aspora.apis.skill_class import READ_TOOLS
 from aspora.apis.skill_sections import RoleName
 from aspora.meta.errors import API_VERSION, Invalid
 from aspora.meta.names import MAX_NAME_LENGTH, check_name, did_you_mean
@@ -105,6 +106,7 @@ class _Loading:
             self._report.warn(
                 self._path(SKILL_MD), "has no instructions, and there is no handler: nothing tells what to do"
             )
+        self._warn_of_unknown_tools(settings)
         checked = self._check(spec, settings, name=name, domain=domain)
         self._report.raise_errors(f"skill {self._shown!r}")
         archive = pack(files.entries, report=self._report)
@@ -267,6 +269,15 @@ class _Loading:
             self._report.warn(settings.shown, message, line=place.line, column=place.column, path=place.key)
             del spec["version"]
         spec["versioning"] = versioning
+
+    def _warn_of_unknown_tools(self, settings: Settings) -> None:
+        """A tool that the host does not have is permitted in vain; a later host may have it."""
+        place = settings.places.get("permissions.tools")
+        tools: list[str] = settings.spec.get("permissions", {}).get("tools", [])
+        for tool in tools:
+            if place is not None and tool not in READ_TOOLS:
+                message = f"there is no tool {tool!r}{did_you_mean(tool, READ_TOOLS)}"
+                self._report.warn(settings.shown, message, line=place.line, column=place.column, path=place.key)
 
     def _check(self, spec: Mapping[str, Any], settings: Settings, *, name: str, domain: str) -> dict[str, Any]:
         wire = {"kind": "Skill", "metadata": {"name": name, "domain": domain}, "spec": spec}

@@ -492,3 +492,34 @@ def test_a_domain_folder(make_skill: MakeSkill) -> None:
     text = str(caught.value)
     assert "domain.yaml:1:14: policy_tier: input should be" in text
     assert "did you mean 'monthly_budget'?" in text
+
+
+def test_a_tool_that_does_not_exist_draws_a_warning(make_skill: MakeSkill) -> None:
+    skill = load_skill(make_skill({"aspora.config.yaml": "permissions:\n  tools: [read, reed]\n"}))
+    assert warnings(skill) == [
+        "aspora.config.yaml:2:10: permissions.tools: there is no tool 'reed'; did you mean 'read'?"
+    ]
+
+
+def test_a_file_name_that_is_not_utf8_is_refused_in_printable_words(make_skill: MakeSkill) -> None:
+    folder = make_skill()
+    try:
+        with open(os.path.join(os.fsencode(folder), b"caf\xe9.md"), "wb"):
+            pass
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    with pytest.raises(InvalidSkill, match="its name is not UTF-8; rename it") as caught:
+        load_skill(folder)
+    str(caught.value.to_status()).encode()
+
+
+def test_relative_paths_and_the_present_folder(make_skill: MakeSkill, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_skill({"aspora.config.yaml": "nope: 1\n"})
+    monkeypatch.chdir(folder)
+    with pytest.raises(InvalidSkill) as caught:
+        load_skill(".")
+    assert [p.place for p in caught.value.problems] == ["./aspora.config.yaml:1:1"]
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(InvalidSkill) as caught:
+        load_skill("toy")
+    assert [p.place for p in caught.value.problems] == ["toy/aspora.config.yaml:1:1"]

@@ -125,6 +125,24 @@ VARIANTS = {
         facts={"description": "Use when asked: always"},
         warns="in quotes",
     ),
+    "description that goes on at the margin": Variant(
+        front("description: Use when", "asked for it.", "name: toy"),
+        strict="is not YAML",
+        facts={"name": "toy", "description": "Use when asked for it."},
+        warns="in quotes",
+    ),
+    "hint with brackets and more": Variant(
+        toy("argument-hint: [a|b] <path> [--output <path>]"),
+        strict="is not YAML",
+        facts={"name": "toy"},
+        warns="argument-hint",
+    ),
+    "tools as a list over lines": Variant(
+        toy("allowed-tools:", '  ["Read",', '   "Write"]'),
+        strict="not with [] or {}",
+        facts={"allowedTools": ["Read", "Write"]},
+        warns="not a list",
+    ),
     "description that begins with @": Variant(
         front("name: toy", "description: @mention it"),
         strict="special character",
