@@ -1,7 +1,6 @@
 """`python -m aspora.main.child ROLE`: one process of an Aspora, configured by one JSON line on standard input."""
 
 import asyncio
-import ctypes
 import json
 import os
 import signal
@@ -12,6 +11,7 @@ from typing import Any
 from aspora.db.migrate import migrate
 from aspora.db.pool import Database
 from aspora.kit.registry import load_object
+from aspora.main.process_control import end_with_parent, keep_memory_private
 from aspora.main.wiring import read_config, set_up_logging
 from aspora.meta.errors import StatusError
 from aspora.telemetry.logs import get_logger
@@ -21,7 +21,6 @@ ROLES = {
     "executor": "aspora.main.executor_process:serve",
 }
 EXIT_LEASE_LOST = 75
-_PR_SET_PDEATHSIG = 1
 _log = get_logger(__name__)
 
 
@@ -29,11 +28,6 @@ def say_ready(what: str) -> None:
     """Tell the parent that something is ready."""
     sys.stdout.write(json.dumps({"ready": what}) + "\n")
     sys.stdout.flush()
-
-
-def _end_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent dies; the end of standard input tells the same where that fails."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop_when_told(stop: asyncio.Event) -> None:
@@ -67,7 +61,8 @@ async def _run(role: str, line: str) -> None:
 
 def main() -> int:
     """Run the role named on the command line; the exit code is 0 only after a stop that was asked for."""
-    _end_with_parent()
+    end_with_parent()
+    keep_memory_private()
     role, line = sys.argv[1], sys.stdin.buffer.raw.readline().decode()  # type: ignore[attr-defined]
     if not line:
         return 1

@@ -19,14 +19,19 @@ from aspora.main.child import EXIT_LEASE_LOST, open_database
 from aspora.main.settings import Settings
 from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_cache, artifact_store, model_environment, sandbox_driver
+from aspora.meta.errors import Unavailable
 from aspora.models.catalog import Catalog
 from aspora.models.client import HttpModelClient
 from aspora.reconcile.informer import Informer
 from aspora.reconcile.interface import Request
+from aspora.sandbox.interface import SandboxDriver
 from aspora.telemetry.logs import get_logger
 
 READY = {"inline": "executor", "durable": "durable"}
 """What the parent is told when a class of executions is taken."""
+
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""How long the thread that imports the durable engine may hold the interpreter while executions wait for it."""
 
 _log = get_logger(__name__)
 
@@ -52,11 +57,23 @@ class LiveCatalog:
         return self._catalog
 
 
+async def _require_sandbox(driver: SandboxDriver) -> None:
+    """Run something in the sandbox before any execution is taken: it is ready then, or this process must not start.
+
+    Raises:
+        Unavailable: Handlers can't be run here; says why. Nothing runs in a weaker sandbox instead.
+    """
+    probe = await driver.probe()
+    if not probe.available:
+        raise Unavailable(f"the sandbox can't be used: {probe.message}")
+
+
 async def serve(
     settings: Settings, config: Mapping[str, Any], stop: asyncio.Event, say_ready: Callable[[str], None]
 ) -> None:
     """Be an executor until told to stop."""
     clock = SystemClock()
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     database = await open_database(settings.database_url, max_connections=settings.executor_slots + 4)
     listener = Listener(settings.database_url, CHANNELS)
     client = ApiClient(HttpTransport(config["gateway_url"], api_key=config["system_key"]))
@@ -87,6 +104,7 @@ async def serve(
     loops = {"listener": listener.run} | {f"informer-{i.kind}": i.run for i in catalog.informers}
     support = asyncio.create_task(run_loops(loops, support_stop, grace_seconds=1))
     try:
+        await _require_sandbox(driver)
         await run_executor(behaviour, parts, stop, on_ready=lambda what: say_ready(READY[what]))
     except LeaseLost as e:
         _log.error("ending at once", why=str(e))

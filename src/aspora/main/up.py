@@ -26,6 +26,7 @@ from aspora.kit.supervise import uninterrupted, wait_for_event
 from aspora.main.children import Child, ChildFailed, ChildSpec
 from aspora.main.endpoint import KEY_FILE_NAME, Endpoint, remove_endpoint, write_endpoint, write_private
 from aspora.main.listening import bind, check_exposure, url_of
+from aspora.main.process_control import keep_memory_private
 from aspora.main.settings import Settings
 from aspora.main.version import aspora_version
 from aspora.meta.errors import Unavailable
@@ -131,6 +132,7 @@ async def running(settings: Settings, *, tell: Tell, stop: asyncio.Event) -> Asy
         ChildFailed: A process ended before it was ready.
     """
     started = time.monotonic()
+    keep_memory_private()
     check_exposure(settings)
     data_dir = await asyncio.to_thread(prepare_data_dir, settings.data_dir, uid=os.geteuid())
     with bind(settings) as bound:
