@@ -10,8 +10,8 @@ from aspora.meta.errors import Unavailable
 Wire = Mapping[str, Any]
 
 TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled"})
-WAIT_SECONDS = 60
-"""How long the server holds one answer back at most."""
+WAIT_SECONDS = 10
+"""How long one answer is waited for in silence; a longer execution is followed event by event."""
 PATIENCE_SECONDS = 30.0
 """How long a gateway may be away before we stop waiting."""
 _PAUSE_SECONDS = 0.5

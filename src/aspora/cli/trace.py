@@ -40,7 +40,7 @@ def event_text(event: Wire) -> str:
     parts = [f"{data['level']}" if event["type"] == "Log" and "level" in data else event["type"]]
     if data.get("message"):
         parts.append(clean(str(data["message"])).replace("\n", " ⏎ "))
-    facts = [f"{k}={clean(str(v))}" for k, v in data.items() if k not in _HIDDEN and not isinstance(v, (dict, list))]
+    facts = [f"{k}={clean(str(v))}" for k, v in data.items() if k not in _HIDDEN and _is_fact(v)]
     facts += [f"{k}={clean(str(v))}" for k, v in (data.get("fields") or {}).items()]
     if "inputTokens" in data or "outputTokens" in data:
         facts.append(f"{data.get('inputTokens', 0)} tokens in, {data.get('outputTokens', 0)} out")
@@ -49,6 +49,10 @@ def event_text(event: Wire) -> str:
     if data.get("durationMs") is not None:
         facts.append(duration_text(float(data["durationMs"])))
     return "  ".join([*parts, *facts])
+
+
+def _is_fact(value: Any) -> bool:
+    return value not in ("", None) and not isinstance(value, (dict, list))
 
 
 def event_line(execution: Wire, event: Wire, *, branch: str) -> str:

@@ -92,7 +92,8 @@ def _create_key(args: argparse.Namespace, cli: Cli) -> int:
     owner, rest = args.owner or args.name, cli.rest()
     base = f"/api/v1/domains/{args.domain}" if args.domain else "/api/v1"
     if _exists(rest, f"{base}/apikeys/{args.name}"):
-        raise AlreadyExists(f"there is a key {args.name!r}; delete it first: aspora delete apikey {args.name}")
+        target = f"{args.domain}/{args.name}" if args.domain else args.name
+        raise AlreadyExists(f"there is a key {args.name!r}; delete it first: aspora delete apikey {target}")
     for role in args.role:
         name = _bind(rest, base, domain=args.domain, owner=owner, role=role)
         cli.out.note(f"{owner} has the role {role} {'in ' + args.domain if args.domain else 'everywhere'} ({name})")

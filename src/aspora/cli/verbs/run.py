@@ -1,6 +1,7 @@
 """`aspora run`: run a skill on the server, or straight from its folder."""
 
 import argparse
+import contextlib
 import json
 import os
 import secrets
@@ -17,7 +18,7 @@ from aspora.cli.rest import Rest
 from aspora.cli.result import print_execution, succeeded
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, split_name
 from aspora.cli.trace import event_text, tree
-from aspora.meta.errors import Unavailable
+from aspora.meta.errors import StatusError, Unavailable
 
 EXAMPLES = """examples:
   aspora run wealth/fx-timing "10 000 GBP to INR, now or later?"
@@ -185,7 +186,8 @@ def _run_on_server(args: argparse.Namespace, cli: Cli, rest: Rest) -> int:
         if not has_ended(execution):
             execution = _follow(cli, rest, execution)
     except KeyboardInterrupt:
-        _say_it_goes_on(cli, execution or submission.find())
+        with contextlib.suppress(StatusError):
+            _say_it_goes_on(cli, execution or submission.find())
         raise
     if args.output == "json":
         cli.out.json(execution)

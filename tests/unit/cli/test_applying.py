@@ -1,0 +1,140 @@
+from typing import Any
+
+import pytest
+
+from aspora.cli.applying import NEW_DOMAIN, Applied, Applier, Wanted, apply_all, revision_text
+from aspora.meta.errors import Conflict, Invalid, StatusError, Timeout, Unavailable
+
+DIGEST = "sha256:" + "a" * 64
+
+
+def wanted(kind: str, name: str, *, domain: str = "", spec: Any = None, **more: Any) -> Wanted:
+    metadata = {"name": name} | ({"domain": domain} if domain else {})
+    return Wanted({"apiVersion": "aspora.dev/v1", "kind": kind, "metadata": metadata, "spec": spec or {}}, name, **more)
+
+
+def skill(**spec: Any) -> Wanted:
+    return wanted("Skill", "goal", domain="wealth", spec={"artifact": {"digest": DIGEST}, **spec}, artifact=b"tar")
+
+
+def test_created_then_unchanged_then_configured(gateway: Any) -> None:
+    applier = Applier(gateway)
+    assert applier.apply(skill()).change == "created"
+    again = applier.apply(skill())
+    assert (again.change, again.before is not None) == ("unchanged", True)
+    assert applier.apply(skill(role="field")).change == "configured"
+
+
+def test_an_artifact_is_sent_once(gateway: Any) -> None:
+    applier = Applier(gateway)
+    applier.apply(skill())
+    applier.apply(skill())
+    path = f"/api/v1/domains/wealth/artifacts/{DIGEST}"
+    assert [m for m, p in gateway.calls if p == path] == ["HEAD", "PUT", "HEAD"]
+    assert gateway.artifacts[DIGEST] == b"tar"
+
+
+def test_a_dry_run_sends_and_stores_nothing(gateway: Any) -> None:
+    applier = Applier(gateway, dry_run=True)
+    assert applier.apply(skill()).change == "created"
+    assert gateway.objects == {}
+    assert gateway.artifacts == {}
+
+
+def test_a_dry_run_into_a_domain_that_is_new_too(gateway: Any) -> None:
+    def domain_must_exist(method: str, path: str) -> StatusError | None:
+        return Invalid("no such domain") if method == "POST" and "/domains/hr/" in path else None
+
+    gateway.fail = domain_must_exist
+    applier = Applier(gateway, dry_run=True)
+    applier.apply(wanted("Domain", "hr"))
+    applied = applier.apply(wanted("Skill", "screen", domain="hr"))
+    assert (applied.change, applied.warnings) == ("created", (NEW_DOMAIN,))
+
+
+def test_what_must_only_exist_is_never_changed(gateway: Any) -> None:
+    applier = Applier(gateway)
+    applier.apply(wanted("Domain", "hr", spec={"ownerTeam": "people"}))
+    applied = applier.apply(wanted("Domain", "hr", spec={}, if_absent=True))
+    assert applied.change == "unchanged"
+    assert gateway.objects["/api/v1/domains/hr"]["spec"] == {"ownerTeam": "people"}
+
+
+def test_a_conflict_is_tried_once_more_on_what_is_there_by_then(gateway: Any) -> None:
+    applier = Applier(gateway)
+    applier.apply(skill())
+    conflicts = [Conflict("stale")]
+    gateway.fail = lambda method, path: conflicts.pop() if method == "PUT" and conflicts else None
+    assert applier.apply(skill(role="field")).change == "configured"
+    gateway.fail = lambda method, path: Conflict("stale") if method == "PUT" else None
+    with pytest.raises(Conflict):
+        applier.apply(skill(role="manager"))
+
+
+def test_things_without_a_domain_go_where_they_are_told(gateway: Any) -> None:
+    Applier(gateway, domain="team").apply(wanted("Skill", "s"))
+    Applier(gateway, domain="team").apply(wanted("Model", "m"))
+    assert sorted(gateway.objects) == ["/api/v1/domains/team/skills/s", "/api/v1/models/m"]
+
+
+def test_one_refusal_does_not_stop_the_rest(gateway: Any) -> None:
+    gateway.fail = lambda method, path: Invalid("no") if method == "POST" and path == "/api/v1/models" else None
+    done: list[tuple[str, str]] = []
+    written: list[str] = []
+    apply_all(
+        Applier(gateway),
+        [wanted("Model", "m"), wanted("Domain", "d")],
+        wait=False,
+        on_written=lambda item: written.append(item.name),
+        on_done=lambda item, outcome: done.append((item.name, getattr(outcome, "change", "refused"))),
+    )
+    assert done == [("m", "refused"), ("d", "created")]
+    assert written == ["m", "d"]
+
+
+def test_a_server_that_is_gone_stops_everything(gateway: Any) -> None:
+    gateway.fail = lambda method, path: Unavailable("gone")
+    with pytest.raises(Unavailable):
+        apply_all(
+            Applier(gateway),
+            [wanted("Domain", "d")],
+            wait=False,
+            on_written=lambda item: None,
+            on_done=lambda item, outcome: None,
+        )
+
+
+def test_waiting_ends_when_the_controller_has_seen_the_generation(gateway: Any) -> None:
+    path = "/api/v1/domains/wealth/skills/goal"
+
+    def controller(_seconds: float) -> None:
+        gateway.objects[path]["status"] = {"observedGeneration": 1, "latestRevision": "goal-1"}
+
+    applier = Applier(gateway, sleep=controller)
+    done: list[Applied] = []
+    apply_all(applier, [skill()], wait=True, on_written=lambda _: None, on_done=lambda _, outcome: done.append(outcome))  # type: ignore[arg-type]
+    assert revision_text(done[0]) == " (revision goal-1)"
+
+
+def test_waiting_for_a_controller_that_never_looks_ends_too(gateway: Any) -> None:
+    applier = Applier(gateway, sleep=lambda seconds: None)
+    applied = applier.apply(skill())
+    with pytest.raises(Timeout, match="aspora status"):
+        applier.wait_observed(applied.object, timeout_seconds=0.01)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change", "text"),
+    [
+        (None, "a", "created", " (revision a)"),
+        ("a", "b", "configured", " (revision a → b)"),
+        ("a", "a", "configured", ""),
+        ("a", "a", "unchanged", " (revision a)"),
+        (None, None, "created", ""),
+    ],
+)
+def test_how_revisions_are_told(before: str | None, after: str | None, change: Any, text: str) -> None:
+    def obj(revision: str | None) -> Any:
+        return {"status": {"latestRevision": revision}} if revision else {}
+
+    assert revision_text(Applied(obj(after), change, obj(before))) == text

@@ -1,0 +1,152 @@
+import io
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aspora.cli.wanted import find_wanted, load_wanted, problems_of, split_documents
+from aspora.meta.errors import StatusError
+from aspora.skills import InvalidSkill
+from aspora.skills.scaffold import create_skill
+
+DOMAIN = "apiVersion: aspora.dev/v1\nkind: Domain\nmetadata:\n  name: hr\n"
+MODEL = "apiVersion: aspora.dev/v1\nkind: Model\nmetadata:\n  name: m\nspec:\n  note: 'a --- b'\n"
+
+
+def manifest(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "objects.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_documents_know_their_first_line() -> None:
+    text = "a: 1\n---\n\nb: 2\n--- # note\nc: 3\n...\n---\n"
+    assert [(part.strip(), line) for part, line in split_documents(text)] == [
+        ("a: 1", 1),
+        ("b: 2", 2),
+        ("# note\nc: 3", 5),
+    ]
+
+
+@given(st.lists(st.integers(0, 99), max_size=5))
+def test_documents_come_apart_as_they_were_joined(numbers: list[int]) -> None:
+    parts = [part.strip() for part, _ in split_documents("\n---\n".join(f"n: {n}" for n in numbers))]
+    assert parts == [f"n: {n}" for n in numbers]
+
+
+def test_domains_come_first(tmp_path: Path) -> None:
+    found = find_wanted(manifest(tmp_path, f"{MODEL}---\n{DOMAIN}"))
+    assert [w.object["kind"] for w in found.wanted] == ["Domain", "Model"]
+    assert found.wanted[1].source.endswith("objects.yaml:1")
+    assert found.wanted[0].source.endswith("objects.yaml:8")
+
+
+def test_the_lists_that_get_prints_come_back(tmp_path: Path) -> None:
+    items = "".join(textwrap.indent(text, "  ").replace("  ", "- ", 1) for text in (DOMAIN, MODEL))
+    found = find_wanted(manifest(tmp_path, f"apiVersion: aspora.dev/v1\nkind: ThingList\nitems:\n{items}"))
+    assert [w.name for w in found.wanted] == ["hr", "m"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "holds no object"),
+        ("# only a comment\n", "holds no object"),
+        ("- 1\n", "must be a map"),
+        ("kind: Domain\nmetadata: {name: x}\n", "apiVersion: must be 'aspora.dev/v1'"),
+        ("apiVersion: aspora.dev/v1\nmetadata: {name: x}\n", "kind: is required"),
+        ("apiVersion: aspora.dev/v1\nkind: Domain\n", "metadata.name: is required"),
+        ("apiVersion: aspora.dev/v1\nkind: Domain\nmetadata: {name: x}\nspec: 3\n", "spec: must be a map"),
+        ("apiVersion: aspora.dev/v1\nkind: Skill\nmetadata: {name: x, domain: b}\n", "-d says 'a'"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b", "is not YAML"),
+        ("kind: Domain\nkind: Model\n", "comes twice: in line 1 and here"),
+        ("a:\n\tb: 1\n", "a tab cannot indent"),
+    ],
+)
+def test_what_is_wrong_with_a_manifest_is_told_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
+    found = find_wanted(manifest(tmp_path, text), domain="a")
+    assert found.wanted == []
+    told = "\n".join(p for r in found.refused for p in problems_of(r.error))
+    assert expected in told
+    assert "objects.yaml" in told
+
+
+def test_one_wrong_document_does_not_hide_the_others(tmp_path: Path) -> None:
+    found = find_wanted(manifest(tmp_path, f"kind: 3\n---\n{DOMAIN}"))
+    assert [w.name for w in found.wanted] == ["hr"]
+    assert len(found.refused) == 1
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(DOMAIN.encode()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert [w.name for w in find_wanted("-").wanted] == ["hr"]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
+    with pytest.raises(InvalidSkill, match="not UTF-8"):
+        find_wanted("-")
+
+
+def test_a_folder_of_manifests(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(DOMAIN)
+    (tmp_path / "b.yml").write_text(MODEL)
+    (tmp_path / "compose.yaml").write_text("services: {}\n")
+    assert [w.name for w in find_wanted(str(tmp_path)).wanted] == ["hr", "m"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Two domains, three skills."""
+    root = tmp_path / "skills"
+    create_skill(root, "hr/screen")
+    create_skill(root, "hr/interview", lang="markdown")
+    create_skill(root, "ops/page", lang="markdown")
+    return root
+
+
+def names(found: Any) -> list[str]:
+    return ["/".join(p for p in (w.object["kind"], w.domain, w.name) if p) for w in found]
+
+
+def test_a_tree(tree: Path) -> None:
+    wanted = load_wanted(tree)
+    assert names(wanted) == ["Domain/hr", "Domain/ops", "Skill/hr/interview", "Skill/hr/screen", "Skill/ops/page"]
+    assert not any(w.if_absent for w in wanted)
+    assert all((w.artifact is not None) == (w.object["kind"] == "Skill") for w in wanted)
+
+
+def test_a_domain(tree: Path) -> None:
+    assert names(load_wanted(tree / "hr")) == ["Domain/hr", "Skill/hr/interview", "Skill/hr/screen"]
+
+
+@pytest.mark.parametrize("path", ["hr/screen", "hr/screen/SKILL.md", "hr/screen/aspora.config.yaml"])
+def test_a_skill_alone_brings_its_domain_but_does_not_change_it(tree: Path, path: str) -> None:
+    wanted = load_wanted(tree / path)
+    assert names(wanted) == ["Domain/hr", "Skill/hr/screen"]
+    assert [w.if_absent for w in wanted] == [True, False]
+
+
+def test_a_domain_that_only_a_folder_names(tree: Path) -> None:
+    for name in ("DOMAIN.md", "domain.yaml"):
+        (tree / "ops" / name).unlink()
+    wanted = load_wanted(tree)
+    assert names(wanted)[:2] == ["Domain/hr", "Domain/ops"]
+    assert [w.if_absent for w in wanted[:2]] == [False, True]
+
+
+def test_a_broken_skill_does_not_hide_the_others(tree: Path) -> None:
+    (tree / "hr" / "screen" / "SKILL.md").write_text("nothing")
+    found = find_wanted(str(tree))
+    assert "Skill/hr/interview" in names(found.wanted)
+    assert "front matter" in problems_of(found.refused[0].error)[0]
+    with pytest.raises(StatusError):
+        load_wanted(tree)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSkill, match="does not exist"):
+        find_wanted(str(tmp_path / "nowhere"))
+    with pytest.raises(InvalidSkill, match="create skill"):
+        find_wanted(str(tmp_path))
