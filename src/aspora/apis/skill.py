@@ -199,7 +199,6 @@ def describe(obj: Wire) -> list[Section]:
     about = (
         ("SKILL.md name", str(facts.get("name", ""))),
         ("Description", str(spec.get("description") or facts.get("description", ""))),
-        ("Name in SKILL.md", str(facts.get("name", ""))),
         ("Role", str(spec.get("role", "specialist"))),
         ("Version", _version(obj)),
         ("Latest revision", str(status.get("latestRevision") or "none yet")),
