@@ -188,3 +188,27 @@ async def test_a_relist_keeps_what_this_process_wrote_meanwhile(setting: Setting
     setting.store.events.put_nowait(Expired("too old"))
     await setting.store.watched_from.get()
     assert await setting.names() == ["a", "c"]
+
+
+async def test_a_write_observed_late_does_not_raise_what_another_process_deleted(setting: Setting) -> None:
+    setting.store.objects = [role("a", 1), role("b", 2)]
+    await setting.start()
+    await setting.send("MODIFIED", role("a", 15, note="mine"))
+    await setting.send("DELETED", role("a", 16))
+    setting.view.observe("Role", role("a", 15, note="mine"), deleted=False)
+    assert await setting.names() == ["b"]
+    await setting.send("BOOKMARK", {"metadata": {"resourceVersion": "30"}})
+    setting.view.observe("Role", role("a", 29), deleted=False)
+    assert await setting.names() == ["b"]
+    setting.view.observe("Role", role("a", 31), deleted=False)
+    assert await setting.names() == ["a", "b"]
+
+
+async def test_after_the_watch_broke_own_writes_count_from_the_new_list(setting: Setting) -> None:
+    setting.store.objects, setting.store.version = [role("a", 1)], 40
+    await setting.start()
+    setting.store.objects, setting.store.version = [role("a", 1)], 20
+    setting.store.events.put_nowait(Expired("put back from a copy"))
+    assert await setting.store.watched_from.get() == "20"
+    setting.view.observe("Role", role("b", 21), deleted=False)
+    assert await setting.names() == ["a", "b"]

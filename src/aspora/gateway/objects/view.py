@@ -28,11 +28,16 @@ PAGE_LIMIT = 1000
 
 @dataclass(slots=True)
 class _KindView:
-    """One kind: objects by domain and name, and the version of each key, also of those deleted by this process."""
+    """One kind: objects by domain and name, and the versions of those that this process deleted.
+
+    Attributes:
+        seen: Every change of the kind up to this version has been taken in, from the list or the watch.
+    """
 
     objects: dict[str, dict[str, Wire]] = field(default_factory=dict[str, dict[str, Wire]])
     buried: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     is_synced: bool = False
+    seen: int = 0
 
     def get(self, domain: str, name: str) -> Wire | None:
         return self.objects.get(domain, {}).get(name)
@@ -162,7 +167,9 @@ class ObjectView:
     def observe(self, kind: str, obj: Wire, *, deleted: bool) -> None:
         """Take in a write of this very process at once, so that it reads what it wrote."""
         view = self._kinds.get(kind)
-        if view is not None and (view.remove(obj, bury=True) if deleted else view.put(obj)):
+        if view is None or _identity(obj)[2] <= view.seen:
+            return  # The watch was faster, and may have told by now that somebody else deleted the object.
+        if view.remove(obj, bury=True) if deleted else view.put(obj):
             self._changes[kind] += 1
 
     def _is_fresh(self, kind: str) -> bool:
@@ -196,12 +203,13 @@ class ObjectView:
                 attempt += 1
                 log.error("view failed", error=e, kind=kind)
             finally:
-                self._kinds[kind].is_synced = False
+                # Nothing is known to be seen any more: a database put back from a copy counts from a lower version.
+                self._kinds[kind].is_synced, self._kinds[kind].seen = False, 0
             await wait_for_event(stop, self._backoff.delay_seconds(attempt))
 
     async def _relist(self, kind: str) -> str:
         found, version = await self._list_store(kind)
-        fresh = _KindView(is_synced=True)
+        fresh = _KindView(is_synced=True, seen=int(version))
         for obj in found:
             fresh.put(obj)
         fresh.keep_newer(self._kinds[kind], than=int(version))
@@ -214,8 +222,7 @@ class ObjectView:
     async def _follow(self, kind: str, version: str) -> None:
         view = self._kinds[kind]
         async for event in self._store.watch(kind, since=version):
-            if event.type == "BOOKMARK":
-                continue
-            changed = view.remove(event.object, bury=False) if event.type == "DELETED" else view.put(event.object)
-            if changed:
-                self._changes[kind] += 1
+            if event.type != "BOOKMARK":
+                changed = view.remove(event.object, bury=False) if event.type == "DELETED" else view.put(event.object)
+                self._changes[kind] += changed
+            view.seen = int(event.object["metadata"]["resourceVersion"])
