@@ -79,7 +79,8 @@ async def serve(
     client = ApiClient(HttpTransport(config["gateway_url"], api_key=config["system_key"]))
     catalog = LiveCatalog(client, model_environment(settings))
     models = HttpModelClient(catalog, clock=clock)
-    driver = sandbox_driver(settings, slots=settings.executor_slots, warm=settings.sandbox_warm)
+    # Inline and durable executions have slots of their own in the executor, so that neither starves the other here.
+    driver = sandbox_driver(settings, slots=2 * settings.executor_slots, warm=settings.sandbox_warm)
     store = artifact_store(settings)
     cache = artifact_cache(settings, store, clock)
     parts = ExecutorParts(

@@ -140,7 +140,8 @@ async def running(settings: Settings, *, tell: Tell, stop: asyncio.Event) -> Asy
             admin_key = _admin_key(data_dir)
             async with _children(settings, dsn=dsn, bound=bound, admin_key=admin_key) as (gateway, executor):
                 await gateway.wait_ready("gateway", timeout_seconds=READY_TIMEOUT_SECONDS)
-                await executor.wait_ready("executor", timeout_seconds=READY_TIMEOUT_SECONDS)
+                for what in ("executor", "durable"):
+                    await executor.wait_ready(what, timeout_seconds=READY_TIMEOUT_SECONDS)
                 now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
                 write_endpoint(data_dir, Endpoint(url_of(bound, settings), os.getpid(), aspora_version(), now))
                 keeper = asyncio.create_task(_keep_database(server, stop, tell)) if server else None
