@@ -64,13 +64,22 @@ class Aspora:
         """The administrator's key."""
         return (self.data_dir / "admin.key").read_text().strip()
 
-    def http(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> tuple[int, Any]:
+    def http(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Any]:
         """One request; status and decoded body."""
         request = urllib.request.Request(
             self.url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json"}
+            | dict(headers or {}),
         )
         try:
             with urllib.request.urlopen(request, timeout=90) as answer:
