@@ -36,6 +36,8 @@ _IDLE_IN_TRANSACTION_SECONDS = 60
 # The pool's delays double; giving up early lets the next caller try at once when a server is back after minutes.
 _RECONNECT_SECONDS = 3.0
 _RETRY_BACKOFF = Backoff(base_seconds=0.005, max_seconds=0.25, jitter_ratio=0.5)
+# Our statements are written for this level, whatever the server's or the role's default is. Last, so that it wins.
+_ISOLATION = r"-c default_transaction_isolation=read\ committed"
 _KEEPALIVE: dict[str, int] = {
     "keepalives_idle": 15,
     "keepalives_interval": 5,
@@ -189,7 +191,7 @@ class Database:
 def connection_parameters(
     dsn: str, *, application_name: str, statement_timeout_seconds: float, connect_timeout_seconds: float
 ) -> dict[str, Any]:
-    """What every Aspora connection asks of libpq; what the DSN says itself wins.
+    """What every Aspora connection asks of libpq; what the DSN says itself wins, but for the isolation level.
 
     Raises:
         Invalid: The DSN can't be read. The message does not repeat it, since it may hold a password.
@@ -206,13 +208,13 @@ def connection_parameters(
         "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION_SECONDS * 1000,
         "timezone": "UTC",
     }
-    options = [f"-c {name}={value}" for name, value in settings.items()]
+    options = [*(f"-c {name}={value}" for name, value in settings.items()), str(own.get("options") or ""), _ISOLATION]
     return {
         "application_name": application_name,
         "connect_timeout": max(2, round(connect_timeout_seconds)),
         **_KEEPALIVE,
         **own,
-        "options": " ".join([*options, str(own.get("options") or "")]).strip(),
+        "options": " ".join(option for option in options if option),
     }
 
 

@@ -237,6 +237,19 @@ async def test_the_server_sees_our_settings_and_the_dsns_own_win(dsn: str) -> No
     assert row == {"name": "aspora-test", "limit": "7s", "zone": "UTC"}
 
 
+async def test_the_isolation_level_is_ours_whatever_the_database_or_the_dsn_says(
+    postgres: SharedPostgres, dsn: str
+) -> None:
+    name = dsn.rsplit("?", 1)[0].rsplit("/", 1)[1]
+    with psycopg.connect(postgres.superuser_dsn, autocommit=True) as admin:
+        admin.execute(f"alter database {name} set default_transaction_isolation = 'serializable'".encode())
+    for own in ("", "&options=-c%20default_transaction_isolation%3Dserializable"):
+        async with await Database.open(dsn + own) as database:
+            async with database.connection() as connection:
+                row = await (await connection.execute("show transaction_isolation")).fetchone()
+            assert row == {"transaction_isolation": "read committed"}
+
+
 async def test_a_broken_dsn_is_refused_without_repeating_it() -> None:
     with pytest.raises(Invalid) as caught:
         await Database.open("postgresql://u:s3cret@host/db?nonsense=1")
