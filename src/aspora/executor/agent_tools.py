@@ -4,13 +4,13 @@
 `read` opens the whole artifact; `blocked_resources` closes what it names, whatever else is said.
 """
 
-import fnmatch
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, cast
 
+from aspora.executor.blocked import is_blocked
 from aspora.executor.tool_schema import compile_schema
 
 REFERENCES = "references/"
@@ -95,21 +95,6 @@ class FolderFiles:
 
 def _has_link(path: Path, *, root: Path) -> bool:
     return any(p.is_symlink() for p in (path, *path.parents) if p.is_relative_to(root) and p != root)
-
-
-def is_blocked(path: str, blocked: Sequence[str]) -> bool:
-    """Whether a pattern of `blocked_resources` names the path or a folder it lies in.
-
-    A pattern with a `/` is matched from the artifact's root, one without against each part of the path; `*` and `?`
-    are wild.
-    """
-    parts = PurePosixPath(path).parts
-    prefixes = ["/".join(parts[: i + 1]) for i in range(len(parts))]
-    return any(
-        fnmatch.fnmatchcase(candidate, pattern.strip("/"))
-        for pattern in blocked
-        for candidate in (prefixes if "/" in pattern.strip("/") else (*parts, path))
-    )
 
 
 def readable_paths(files: SkillFiles, *, permitted: frozenset[str], blocked: Sequence[str]) -> list[str]:

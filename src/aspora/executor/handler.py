@@ -46,7 +46,13 @@ class HandlerWorker:
     async def _run(self, work: Work) -> Mapping[str, Any]:
         with work.trace.stage("artifact"):
             folder = await self._prepare(work.folder)
-        host = HostCalls(folder=work.folder, tools=work.plan.tools, trace=work.trace, clock=self._clock)
+        host = HostCalls(
+            folder=work.folder,
+            tools=work.plan.tools,
+            blocked=work.plan.spec.permissions.blocked_resources,
+            trace=work.trace,
+            clock=self._clock,
+        )
         job = Job(
             run_id=RunId(f"{work.claim.id}.{work.claim.attempt}"),
             artifact_dir=folder,

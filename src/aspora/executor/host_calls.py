@@ -1,9 +1,10 @@
 """The host's side of a handler's capabilities: permission first, then the call, then an event with its time."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from aspora.executor.blocked import is_blocked
 from aspora.executor.trace import Trace
 from aspora.kit.clock import Clock
 from aspora.meta.errors import Forbidden, Invalid, MethodNotAllowed, NotFound, StatusError, TooLarge
@@ -21,11 +22,15 @@ class HostCalls:
     Args:
         folder: The skill's files.
         tools: Tools that the skill is permitted to use.
+        blocked: Its `permissions.blocked_resources`: files that no tool gives out.
     """
 
-    def __init__(self, *, folder: Path, tools: Collection[str], trace: Trace, clock: Clock) -> None:
+    def __init__(
+        self, *, folder: Path, tools: Collection[str], blocked: Sequence[str], trace: Trace, clock: Clock
+    ) -> None:
         self._folder = folder
         self._tools = tools
+        self._blocked = blocked
         self._trace = trace
         self._clock = clock
         self._methods: Mapping[str, Callable[[Mapping[str, Json]], Awaitable[Json]]] = {"tools.read": self._read}
@@ -66,14 +71,14 @@ class HostCalls:
         path = params.get("path")
         if not isinstance(path, str) or set(params) != {"path"}:
             raise Invalid("tools.read takes one argument, path: the file's path in the skill's folder")
-        return read_text(self._folder, path)
+        return read_text(self._folder, path, blocked=self._blocked)
 
 
-def read_text(folder: Path, path: str) -> str:
+def read_text(folder: Path, path: str, *, blocked: Sequence[str]) -> str:
     """The text of a file of a folder that holds no links.
 
     Raises:
-        Forbidden: The path leaves the folder.
+        Forbidden: The path leaves the folder, or is blocked (whether or not there is such a file).
         NotFound: There is no such file.
         TooLarge: It is over the cap.
         Invalid: It is not UTF-8 text.
@@ -82,6 +87,8 @@ def read_text(folder: Path, path: str) -> str:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\x00" in path:
         raise Forbidden(f"path {shown!r} leaves the skill's folder; write it relative to SKILL.md, without '..'")
+    if is_blocked(str(pure), blocked):
+        raise Forbidden(f"file {shown!r} is closed by permissions.blocked_resources in aspora.config.yaml")
     target = folder / pure
     if not target.resolve().is_relative_to(folder.resolve()):
         raise Forbidden(f"path {shown!r} leaves the skill's folder")

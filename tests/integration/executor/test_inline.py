@@ -107,6 +107,28 @@ async def test_what_goes_wrong_in_a_handler_is_named(site: Any) -> None:
     assert [(e.data["method"], e.data["outcome"]) for e in calls] == [("apis.trm.check", "MethodNotAllowed")]
 
 
+async def test_a_handler_is_refused_what_its_skill_blocks(site: Any) -> None:
+    code = (
+        HEAD.replace("def handler", "async def handler")
+        + """
+    found = {}
+    for path in ("references/open.md", "references/runbooks/closed.md"):
+        try:
+            found[path] = await context.tools.read(path=path)
+        except Exception as error:
+            found[path] = str(error)
+    return SkillResult(success=True, message="read", data=found)
+"""
+    )
+    files = {"references/open.md": "open", "references/runbooks/closed.md": "closed"}
+    permissions = {"tools": ["read"], "blockedResources": ["references/runbooks/*"]}
+    await site.add_skill("reads", code, files=files, permissions=permissions)
+    await site.start_executor()
+    data = (await site.run("reads")).body["status"]["result"]["data"]
+    assert data["references/open.md"] == "open"
+    assert "blocked_resources" in data["references/runbooks/closed.md"]
+
+
 async def test_large_inputs_and_results_go_by_reference_and_come_back_whole(site: Any) -> None:
     await site.add_skill("echo", ECHO)
     await site.start_executor()

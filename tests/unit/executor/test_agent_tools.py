@@ -10,9 +10,9 @@ from aspora.executor.agent_tools import (
     ToolRefused,
     build_tools,
     call_tool,
-    is_blocked,
     readable_paths,
 )
+from aspora.executor.blocked import is_blocked
 
 NOTHING: frozenset[str] = frozenset()
 

@@ -21,8 +21,8 @@ def folder(tmp_path: Path) -> Path:
     return skill
 
 
-def host(folder: Path, trace: Trace, clock: Any, *, tools: set[str]) -> HostCalls:
-    return HostCalls(folder=folder, tools=tools, trace=trace, clock=clock)
+def host(folder: Path, trace: Trace, clock: Any, *, tools: set[str], blocked: tuple[str, ...] = ()) -> HostCalls:
+    return HostCalls(folder=folder, tools=tools, blocked=blocked, trace=trace, clock=clock)
 
 
 async def test_a_permitted_read_gives_the_text_and_leaves_an_event(folder: Path, trace: Trace, clock: Any) -> None:
@@ -42,6 +42,18 @@ async def test_what_is_not_permitted_or_unknown_is_refused_and_told(folder: Path
     assert [e.data["outcome"] for e in trace.take()] == ["Forbidden", "MethodNotAllowed"]
 
 
+@pytest.mark.parametrize("path", ["references/tone.md", "./references//tone.md", "references/absent.md"])
+@pytest.mark.parametrize("pattern", ["references", "references/*", "*.md"])
+async def test_blocked_files_are_closed_though_reading_is_permitted(
+    folder: Path, trace: Trace, clock: Any, path: str, pattern: str
+) -> None:
+    calls = host(folder, trace, clock, tools={"read"}, blocked=(pattern,))
+    with pytest.raises(Forbidden, match="blocked_resources"):
+        await calls.call("tools.read", {"path": path})
+    (folder / "notes.txt").write_text("open")
+    assert await calls.call("tools.read", {"path": "notes.txt"}) == "open"
+
+
 @pytest.mark.parametrize("params", [{}, {"path": 1}, {"path": "a", "more": 1}])
 async def test_arguments_are_checked(folder: Path, trace: Trace, clock: Any, params: dict[str, Any]) -> None:
     with pytest.raises(Invalid):
@@ -51,21 +63,21 @@ async def test_arguments_are_checked(folder: Path, trace: Trace, clock: Any, par
 @pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "references/../../secret", "link", "a\x00b"])
 def test_no_path_leaves_the_folder(folder: Path, path: str) -> None:
     with pytest.raises(Forbidden):
-        read_text(folder, path)
+        read_text(folder, path, blocked=())
 
 
 @pytest.mark.parametrize("path", ["missing.md", "references", "", "."])
 def test_what_is_no_file_is_not_found(folder: Path, path: str) -> None:
     with pytest.raises(NotFound):
-        read_text(folder, path)
+        read_text(folder, path, blocked=())
 
 
 def test_only_text_of_a_bearable_size(folder: Path) -> None:
     (folder / "big").write_text("x" * (MAX_READ_BYTES + 1))
     with pytest.raises(TooLarge):
-        read_text(folder, "big")
+        read_text(folder, "big", blocked=())
     with pytest.raises(Invalid, match="UTF-8"):
-        read_text(folder, "binary")
+        read_text(folder, "binary", blocked=())
 
 
 async def test_log_lines_become_events_and_are_cut(folder: Path, trace: Trace, clock: Any) -> None:
