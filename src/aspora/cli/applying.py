@@ -109,7 +109,10 @@ class Applier:
         Raises:
             StatusError: As the server refused it.
         """
-        resource = self._rest.resource(wanted.object["kind"])
+        try:
+            resource = self._rest.resource(wanted.object["kind"])
+        except ValueError as e:
+            raise NotFound(f"kind: {e}") from None
         wanted = self._placed(wanted, resource)
         if wanted.artifact is not None and not self._dry_run:
             self._upload(wanted)

@@ -48,7 +48,7 @@ def print_execution(out: Output, execution: Wire, *, recorded: bool = True) -> N
         for text in pairs(rows, indent=2):
             out.line(text)
     out.line()
-    reason = f" ({status['reason']})" if status.get("reason") else ""
+    reason = f" ({status['reason']})" if status.get("reason") not in {None, "", state} else ""
     facts = [("State", state + reason), ("Revision", spec.get("revision", "")), ("Class", spec.get("class", ""))]
     if result.get("confidence") is not None:
         facts.append(("Confidence", f"{result['confidence']:g}"))

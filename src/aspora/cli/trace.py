@@ -22,7 +22,7 @@ def offset_text(since: str, at: str) -> str:
 def heading(execution: Wire) -> str:
     """The root of the tree."""
     metadata, spec, status = execution["metadata"], execution["spec"], execution["status"]
-    reason = f" {status['reason']}" if status.get("reason") else ""
+    reason = f" {status['reason']}" if status.get("reason") not in {None, "", status["state"]} else ""
     parts = [
         f"{metadata['name']}  {metadata['domain']}/{spec['skill']}",
         f"revision {spec['revision']}",
@@ -63,7 +63,7 @@ def event_line(execution: Wire, event: Wire, *, branch: str) -> str:
 
 def tree(execution: Wire, events: Iterable[Wire]) -> list[str]:
     """The whole trace; events of a second attempt stand under a line that says so."""
-    listed = list(events)
+    listed = sorted(events, key=lambda event: event["at"])
     lines, attempt = [heading(execution)], 0
     several = len({e.get("attempt") for e in listed if e.get("attempt")}) > 1
     for i, event in enumerate(listed):

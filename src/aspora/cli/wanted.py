@@ -208,7 +208,7 @@ def _objects_in(root: Node, shown: str, *, domain: str, report: Report) -> Itera
         for item in items.items:
             yield from _objects_in(item, shown, domain=domain, report=report)
     else:
-        wire: dict[str, Any] = json_value(root)
+        wire: dict[str, Any] = {"spec": {}, **json_value(root)}
         for path, message in _problems_of_form(wire, domain=domain):
             report.error(shown, message, line=root.line, path=path)
         yield wire

@@ -1,0 +1,131 @@
+"""Hostile and clumsy folders: each is refused with a clear error that names the place, quickly, and changes nothing."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.e2e.cli.conftest import InProcess
+
+Break = Callable[[Path], object]
+
+pytestmark = pytest.mark.xdist_group("cli-offline")
+
+HEAD = "---\nname: screen\ndescription: Screens.\n---\nDo it.\n"
+LEVELS = 12
+BOMB = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, LEVELS)]
+)
+
+
+def config(text: str) -> Break:
+    return lambda skill: (skill / "aspora.config.yaml").write_text(text)
+
+
+def skill_md(data: bytes) -> Break:
+    return lambda skill: (skill / "SKILL.md").write_bytes(data)
+
+
+def sparse(skill: Path) -> None:
+    """50 MB that take no room on the disk."""
+    with (skill / "SKILL.md").open("wb") as f:
+        f.write(HEAD.encode())
+        f.truncate(50_000_000)
+
+
+def same_name_in_other_case(skill: Path) -> None:
+    (skill / "Guide.md").write_text("a")
+    (skill / "guide.md").write_text("b")
+
+
+BROKEN: list[tuple[str, Break, str]] = [
+    ("bomb", config(BOMB), "aspora.config.yaml:"),
+    ("deep", config("a: " + "[" * 5000), "aspora.config.yaml:"),
+    ("duplicate", config("visibility: private\nvisibility: public\n"), "comes twice: in line 1 and here"),
+    ("tab", config("runtime:\n\ttimeout: 3s\n"), "a tab cannot indent"),
+    ("typo", config("runtime:\n  timeot: 3s\n"), "did you mean 'timeout'"),
+    ("mark", skill_md(b"\xef\xbb\xbf" + HEAD.encode()), "byte order mark"),
+    ("latin", skill_md(HEAD.encode() + b"caf\xe9"), "SKILL.md:6: is not UTF-8: byte 0xe9 at offset"),
+    ("huge", sparse, "has 50000000 bytes; at most"),
+    ("case", same_name_in_other_case, "can't lie beside each other"),
+    ("traversal", config("runtime:\n  entry_point: ../../other.py\n"), "leaves the skill's folder"),
+    ("absolute", config("runtime:\n  entry_point: /etc/passwd\n"), "leaves the skill's folder"),
+    ("missing", config("runtime:\n  entry_point: code/nothing.py\n"), "is not a file of the skill"),
+    ("link", lambda skill: os.symlink("/etc/passwd", skill / "references.md"), "is a link"),
+    ("folder-link", lambda skill: os.symlink("/etc", skill / "etc"), "is a link"),
+    ("pipe", lambda skill: os.mkfifo(skill / "pipe"), "is not a regular file"),
+    ("name", skill_md(HEAD.replace("screen", "other").encode()), "SKILL.md:2"),
+    ("no-skill-md", lambda skill: (skill / "SKILL.md").unlink(), "has no SKILL.md"),
+]
+
+
+@pytest.mark.parametrize(("change", "told"), [b[1:] for b in BROKEN], ids=[b[0] for b in BROKEN])
+def test_a_broken_skill(quick: InProcess, project: Path, change: Break, told: str) -> None:
+    change(project / "skills" / "hr" / "screen")
+    done = quick.run("validate", "skills/hr/screen", cwd=project)
+    if told == "has no SKILL.md":
+        assert done.code == 1
+        assert "SKILL.md" in done.out
+        assert "aspora create skill" in done.out
+        return
+    assert done.code == 1, done.out + done.err
+    assert told in done.out
+    assert "FAIL" in done.out
+    ran = quick.run("run", "./skills/hr/screen", "x", "--dry-run", cwd=project)
+    assert ran.code == 4
+    assert told in ran.err
+
+
+def test_all_problems_come_at_once(quick: InProcess, project: Path) -> None:
+    skill = project / "skills" / "hr" / "screen"
+    (skill / "SKILL.md").write_text("---\nname: Screen\ndescription:\n---\nx\n")
+    (skill / "aspora.config.yaml").write_text("runtime:\n  timeout: soon\n  cpus: 2\nvisibility: everybody\n")
+    done = quick.run("validate", "skills/hr/screen", cwd=project)
+    assert done.code == 1
+    for place in ("SKILL.md:2", "SKILL.md:3", "aspora.config.yaml:2", "aspora.config.yaml:3", "aspora.config.yaml:4"):
+        assert place in done.out
+
+
+def test_skills_whose_names_collide_in_case(quick: InProcess, project: Path) -> None:
+    hr = project / "skills" / "hr"
+    other = hr / "Screen"
+    try:
+        other.mkdir()
+    except FileExistsError:
+        pytest.skip("this file system can't tell the names apart")
+    (other / "SKILL.md").write_text(HEAD)
+    done = quick.run("validate", cwd=project)
+    assert done.code == 1
+    assert "only in case" in done.out
+
+
+def test_nothing_that_could_be_a_skill(quick: InProcess, tmp_path: Path) -> None:
+    for verb in ("validate", "list", "test"):
+        done = quick.run(verb, str(tmp_path))
+        assert done.code != 0
+        assert "aspora create skill" in done.out + done.err
+    gone = quick.run("run", "./nowhere", "x", cwd=tmp_path)
+    assert gone.code == 4
+    assert "is no folder" in gone.err
+
+
+def test_lenient_reads_what_strict_refuses(quick: InProcess, tmp_path: Path) -> None:
+    skill = tmp_path / "imported"
+    skill.mkdir()
+    (skill / "SKILL.md").write_text("\ufeff---\nname: Other Name\ndescription: Does: things\nextra: 1\n---\nDo it.\n")
+    assert quick.run("validate", str(skill)).code == 1
+    done = quick.run("validate", str(skill), "--lenient")
+    assert done.code == 0, done.out
+    assert "warning" in done.out
+
+
+def test_usage_errors_name_the_way_out(quick: InProcess) -> None:
+    for argv, told in [
+        (("run", "./skills/ecm/order-details", "x", "--input", "novalue"), "key=text"),
+        (("apply",), "aspora apply -f skills/"),
+        (("create", "apikey", "ci", "--role", "viewer"), "-d DOMAIN"),
+    ]:
+        done = quick.run(*argv)
+        assert done.code == 2, argv
+        assert told in done.err
