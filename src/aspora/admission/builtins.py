@@ -13,6 +13,7 @@ BUILTINS = {
     "defaulting": "aspora.admission.defaulting:Defaulting",
     "schema": "aspora.admission.schema:Schema",
     "inactive": "aspora.admission.inactive:Inactive",
+    "artifacts": "aspora.admission.artifacts:Artifacts",
     "versions": "aspora.admission.versions:Versions",
     "escalation": "aspora.admission.escalation:Escalation",
 }

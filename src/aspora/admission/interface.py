@@ -63,11 +63,25 @@ class Review:
     warnings: Sequence[str] = ()
 
 
+class ArtifactPresence(Protocol):
+    """Knows which artifacts have been uploaded (an `ArtifactStore` is one)."""
+
+    async def exists(self, digest: str) -> bool:
+        """Whether something is kept under that digest.
+
+        Raises:
+            Invalid: `digest` is not one.
+            Unavailable: The store can't be read now.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AdmissionPorts:
     """What plugins may read; each plugin's factory gets it."""
 
     reader: ObjectReader
+    artifacts: ArtifactPresence
 
 
 @runtime_checkable

@@ -1,4 +1,5 @@
-"""Artifacts over HTTP: upload by digest, download, ask. The bytes are checked before they are kept.
+"""Artifacts over HTTP: upload by digest, download, ask. The bytes are checked before they are kept: they are those of
+their digest, and an archive that `aspora.skills.archive` makes. So what a skill names can be unpacked.
 
 A download is answered only for what a Skill or Revision of that domain refers to: knowing another domain's digest
 opens nothing.
@@ -18,6 +19,7 @@ from aspora.access.interface import ObjectReader, Wire
 from aspora.artifacts.interface import ArtifactStore
 from aspora.gateway.http import MAX_ARTIFACT_BYTES, allow_body, caller_of, json_response, printable, query_of
 from aspora.meta.errors import BadRequest, FieldError, Invalid, NotFound
+from aspora.skills.archive import read_archive
 
 PLURAL = "artifacts"
 TAR_TYPE = "application/x-tar"
@@ -35,12 +37,13 @@ class ArtifactDoor:
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENT_UPLOADS))
 
     async def put(self, request: Request) -> Response:
-        """Upload an artifact under its own digest; twice is once."""
+        """Upload an artifact (a canonical tar) under its own digest; twice is once."""
         query_of(request, ())
         domain, digest = await self._place(request, "create")
         allow_body(request.scope, MAX_ARTIFACT_BYTES)
         async with self.slots:
             body = await _read_checked(request, digest)
+            await asyncio.to_thread(read_archive, body)
             await self.store.put(body)
         return json_response({"domain": domain, "digest": digest, "sizeBytes": len(body)}, status=201)
 

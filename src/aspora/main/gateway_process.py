@@ -72,6 +72,7 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         store=store,
         kinds=kinds,
         tail_age_seconds=store.tail_age_seconds,
+        artifacts=artifacts,
         clock=clock,
         metrics=metrics,
         streams=streams,

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
-from tests.integration.gateway.conftest import Door, door
+from tests.integration.gateway.conftest import PACKED, Door, door
 
 from aspora.access.keys import mint_key
 from aspora.client.api_client import ApiClient
@@ -24,7 +24,7 @@ TOY = Request("default", "toy")
 
 
 def skill(content: str, **spec: Any) -> dict[str, Any]:
-    digest = "sha256:" + content * 64
+    digest = PACKED[content].digest
     return {
         "kind": "Skill",
         "metadata": {"name": "toy", "domain": "default"},

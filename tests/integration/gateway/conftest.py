@@ -27,8 +27,12 @@ from aspora.gateway.openapi import openapi_document, openapi_routes
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import SystemClock
 from aspora.models.defaults import default_objects
+from aspora.skills.archive import ArchiveFile, write_archive
 from aspora.store.postgres import CHANNEL, PostgresStore
 from aspora.telemetry.metrics import Metrics
+
+PACKED = {letter: write_archive([ArchiveFile("SKILL.md", letter.encode())]) for letter in "abc"}
+"""Artifacts that every `door` has in its store."""
 
 
 @dataclass
@@ -121,15 +125,18 @@ async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[D
     listener = Listener(dsn, [CHANNEL])
     store = PostgresStore(database, listener, clock)
     streams = Streams(metrics=metrics)
+    artifacts = open_artifacts(tmp_path / "artifacts")
+    for packed in PACKED.values():
+        await artifacts.put(packed.data)
     parts = assemble(
         store=store,
         kinds=load_kinds(),
         tail_age_seconds=store.tail_age_seconds,
+        artifacts=artifacts,
         clock=clock,
         metrics=metrics,
         streams=streams,
     )
-    artifacts = open_artifacts(tmp_path / "artifacts")
     own = artifact_routes(ArtifactDoor(artifacts, parts.view))
     config = AppConfig(
         authenticate=parts.authenticate,

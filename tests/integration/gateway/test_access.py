@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.integration.gateway.conftest import PACKED
 
 from aspora.meta.objects import rfc3339
 
-DIGEST = "sha256:" + "a" * 64
+DIGEST = PACKED["a"].digest
 
 
 def skill(name: str) -> dict[str, Any]:

@@ -2,10 +2,15 @@
 
 import hashlib
 import io
+import tarfile
 from typing import Any
 
-DATA = b"not really a tar" * 1000
-DIGEST = "sha256:" + hashlib.sha256(DATA).hexdigest()
+import pytest
+
+from aspora.skills.archive import ArchiveFile, write_archive
+
+PACKED = write_archive([ArchiveFile("SKILL.md", b"---\nname: s\ndescription: d\n---\n")])
+DATA, DIGEST = PACKED.data, PACKED.digest
 PATH = f"/api/v1/domains/default/artifacts/{DIGEST}"
 
 
@@ -37,9 +42,40 @@ async def test_wrong_bytes_and_wrong_digests_are_refused(door: Any) -> None:
     assert (await door.api.call("PUT", PATH.replace("default", "nope"), data=DATA)).status == 404
 
 
+def link_inside() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        link = tarfile.TarInfo("SKILL.md")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("data", [b"", b"no tar at all", DATA[:-512], DATA + b"more", link_inside()])
+async def test_only_archives_in_canonical_form_are_kept(door: Any, data: bytes) -> None:
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    answer = await door.api.call("PUT", f"/api/v1/domains/default/artifacts/{digest}", data=data)
+    assert (answer.status, answer.json()["message"].split(":")[0]) == (422, "archive")
+    assert not await door.artifacts.exists(digest)
+
+
+async def test_a_skill_waits_for_its_artifact_but_a_dry_run_does_not(door: Any) -> None:
+    skills = "/api/v1/domains/default/skills"
+    artifact = {"digest": DIGEST, "sizeBytes": len(DATA), "fileCount": 1}
+    skill = {"metadata": {"name": "s"}, "spec": {"skillMd": {"name": "s", "description": "d"}, "artifact": artifact}}
+    refused = await door.api.post(skills, skill)
+    assert (refused.status, refused.json()["details"][0]["field"]) == (422, "spec.artifact.digest")
+    assert (await door.api.post(f"{skills}?dryRun=All", skill)).status == 200
+    assert (await door.api.call("PUT", PATH, data=DATA)).status == 201
+    assert (await door.api.post(skills, skill)).status == 201
+    other = {"spec": {"artifact": {"digest": "sha256:" + "0" * 64}}}
+    assert (await door.api.patch(f"{skills}/s", other)).status == 422
+    assert (await door.api.patch(f"{skills}/s", {"spec": {"ownerTeam": "t"}})).status == 200
+
+
 async def test_large_ones_pass_up_to_their_own_cap(door: Any) -> None:
-    data = b"x" * (5 * 1024 * 1024)
-    path = "/api/v1/domains/default/artifacts/sha256:" + hashlib.sha256(data).hexdigest()
-    assert (await door.api.call("PUT", path, data=io.BytesIO(data))).status == 201
+    large = write_archive([ArchiveFile("data.bin", b"x" * (5 * 1024 * 1024))])
+    path = f"/api/v1/domains/default/artifacts/{large.digest}"
+    assert (await door.api.call("PUT", path, data=io.BytesIO(large.data))).status == 201
     over = io.BytesIO(b"x" * (64 * 1024 * 1024 + 1))
     assert (await door.api.call("PUT", path, data=over)).status == 413

@@ -4,7 +4,9 @@ import asyncio
 import io
 from typing import Any
 
-DIGEST = "sha256:" + "a" * 64
+from tests.integration.gateway.conftest import PACKED
+
+DIGEST = PACKED["a"].digest
 
 
 def domain(name: str, **spec: Any) -> dict[str, Any]:
@@ -278,7 +280,7 @@ async def test_finalizers_hold_an_object(api: Any) -> None:
 
 
 async def test_an_immutable_kind_refuses_changes_and_status_reads(api: Any) -> None:
-    spec = {"skill": "s", "digest": DIGEST, "version": "1", "skillSpec": skill("s")["spec"]}
+    spec = {"skill": "s", "digest": "sha256:" + "a" * 64, "version": "1", "skillSpec": skill("s")["spec"]}
     revision = {"kind": "Revision", "metadata": {"name": "s-aaaaaaaaaa"}, "spec": spec}
     made = (await api.post("/api/v1/domains/default/revisions", revision)).json()
     changed = {**made, "spec": {**made["spec"], "version": "2"}}

@@ -3,7 +3,9 @@
 import asyncio
 from typing import Any
 
-DIGEST = "sha256:" + "a" * 64
+from tests.integration.gateway.conftest import PACKED
+
+DIGEST = PACKED["a"].digest
 SKILLS = "/api/v1/domains/default/skills"
 
 

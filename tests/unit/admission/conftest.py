@@ -30,14 +30,30 @@ class DictReader:
         return [o for (k, d, _), o in sorted(self.objects.items()) if k == kind and domain in {None, d}]
 
 
+class UploadedArtifacts:
+    """Knows the artifacts of `a`, `b` and `c`; `asked` says which it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def exists(self, digest: str) -> bool:
+        self.asked.append(digest)
+        return digest in {f"sha256:{letter * 64}" for letter in "abc"}
+
+
+@pytest.fixture
+def artifacts() -> UploadedArtifacts:
+    return UploadedArtifacts()
+
+
 @pytest.fixture
 def reader() -> DictReader:
     return DictReader()
 
 
 @pytest.fixture
-def ports(reader: DictReader) -> AdmissionPorts:
-    return AdmissionPorts(reader=reader)
+def ports(reader: DictReader, artifacts: UploadedArtifacts) -> AdmissionPorts:
+    return AdmissionPorts(reader=reader, artifacts=artifacts)
 
 
 def request_of(

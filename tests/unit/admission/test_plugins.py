@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from aspora.access.keys import hash_key, parse_key
+from aspora.admission.artifacts import Artifacts
 from aspora.admission.defaulting import Defaulting
 from aspora.admission.inactive import Inactive
 from aspora.admission.interface import AdmissionPorts, AdmissionRequest
@@ -77,6 +78,44 @@ async def test_inactive_fields_warn_when_set_and_only_then(ports: AdmissionPorts
     warnings = (await Inactive(ports).validate(ask("Skill", full))).warnings
     assert sorted(w.split(":")[1] for w in warnings) == [" spec.triggers", " spec.visibility"]
     assert all(w.startswith("Inactive: ") for w in warnings)
+
+
+async def test_a_tool_that_does_not_exist_is_named(ports: AdmissionPorts, ask: Ask, skill: Make) -> None:
+    given = skill(permissions={"tools": ["read", "reed", "bash"]})
+    warnings = (await Inactive(ports).validate(ask("Skill", given))).warnings
+    assert warnings == [
+        "Inactive: spec.permissions.tools: there is no tool 'reed'; did you mean 'read'?",
+        "Inactive: spec.permissions.tools: there is no tool 'bash'; known: read",
+    ]
+
+
+async def test_a_skill_whose_artifact_is_not_uploaded_is_refused(
+    ports: AdmissionPorts, ask: Ask, make: Make, skill: Make
+) -> None:
+    plugin = Artifacts(ports)
+    assert not (await plugin.validate(ask("Skill", skill("a")))).errors
+    for request in (ask("Skill", skill("e")), ask("Skill", skill("e"), old=skill("a"))):
+        (error,) = (await plugin.validate(request)).errors
+        assert error.field == "spec.artifact.digest"
+        assert "aspora apply" in error.message
+    revision = {"skill": "s", "digest": "sha256:" + "d" * 64, "version": "1", "skillSpec": skill("e")["spec"]}
+    (error,) = (await plugin.validate(ask("Revision", make("Revision", "s-d", revision, domain="d")))).errors
+    assert error.field == "spec.skillSpec.artifact.digest"
+
+
+async def test_dry_runs_and_writes_that_keep_the_spec_need_no_artifact(
+    ports: AdmissionPorts, artifacts: Any, ask: Ask, make: Make, skill: Make
+) -> None:
+    lost = skill("e")
+    for request in (
+        ask("Skill", lost, dry_run=True),
+        ask("Skill", {**lost, "metadata": lost["metadata"] | {"labels": {"a": "b"}}}, old=lost),
+        ask("Skill", lost, old=skill("a"), operation="update_status"),
+        ask("Skill", None, old=lost),
+        ask("Role", make("Role", "r", {"rules": []})),
+    ):
+        assert not (await Artifacts(ports).validate(request)).errors
+    assert artifacts.asked == []
 
 
 async def test_a_new_key_is_shown_once_and_its_hash_kept(ports: AdmissionPorts, ask: Ask, make: Make) -> None:

@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 
 from aspora.access.authenticate import KINDS_READ, Authenticator
 from aspora.admission.builtins import load_chain
-from aspora.admission.interface import AdmissionPorts
+from aspora.admission.interface import AdmissionPorts, ArtifactPresence
 from aspora.apis.kind import Kind
 from aspora.gateway.objects.bootstrap import Bootstrap
 from aspora.gateway.objects.reads import ObjectReads
@@ -46,6 +46,7 @@ def assemble(
     store: Store,
     kinds: Iterable[Kind],
     tail_age_seconds: Callable[[], float],
+    artifacts: ArtifactPresence,
     clock: Clock,
     metrics: Metrics,
     streams: Streams,
@@ -56,6 +57,7 @@ def assemble(
         store: Where objects live.
         kinds: All kinds, e.g. `load_kinds()`.
         tail_age_seconds: How long ago the store last knew that it had handed on every change.
+        artifacts: Asked whether what a skill names has been uploaded.
         clock: For instants in objects and for expiry.
         metrics: Where to count.
         streams: Shared by all parts that stream.
@@ -68,7 +70,7 @@ def assemble(
         view=view,
         reads=reads,
         resources=resources,
-        admission=load_chain(AdmissionPorts(reader=view)),
+        admission=load_chain(AdmissionPorts(reader=view, artifacts=artifacts)),
         clock=clock,
         metrics=metrics,
     )
