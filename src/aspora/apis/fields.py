@@ -104,11 +104,12 @@ def values_at(value: Any, parts: Sequence[str]) -> Iterator[Any]:
 
 
 def inactive_fields(kind: Kind, obj: Wire) -> Iterator[tuple[str, str]]:
-    """The fields of an object that are set to something and do nothing yet, each with the reason."""
+    """Where an object is set to something that does nothing, each place with the reason."""
     for path, why in kind.inactive.items():
         default = default_at(kind, path)
         if any(value != default for value in values_at(obj, path.split("."))):
             yield path, why
+    yield from kind.inactive_values(obj)
 
 
 def model_within(annotation: Any) -> type[BaseModel] | None:

@@ -4,7 +4,7 @@ A kind's file holds its spec and status models, its `validate`, its columns for 
 `KIND = Kind(...)`. One line in `apis/builtins.py` (or an entry point in the group `aspora.kinds`) makes it known.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -63,6 +63,10 @@ def _any_change(_old: Any, _new: Any) -> list[FieldError]:
     return []
 
 
+def _all_works(_: Wire) -> list[tuple[str, str]]:
+    return []
+
+
 def _no_sections(_: Wire) -> list[Section]:
     return []
 
@@ -87,6 +91,7 @@ class Kind:
         dotted_names: Whether names may hold dots (model aliases such as `gemini-2.0-flash`).
         hidden: Wire paths never sent to a caller (write-only values, hashes).
         inactive: Wire path of a spec field that does nothing yet → why; `apply` warns `Inactive` when it is set.
+        inactive_values: Pairs of a wire path and why a value there does nothing, though its field works.
     """
 
     kind: str
@@ -104,6 +109,7 @@ class Kind:
     dotted_names: bool = False
     hidden: tuple[str, ...] = ()
     inactive: Mapping[str, str] = field(default_factory=dict[str, str])
+    inactive_values: Callable[[Wire], Iterable[tuple[str, str]]] = _all_works
 
     @property
     def singular(self) -> str:

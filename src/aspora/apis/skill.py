@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from aspora.apis.kind import Column, Kind, Scope, Section, Wire
-from aspora.apis.skill_class import execution_class
+from aspora.apis.skill_class import READ_TOOLS, execution_class
 from aspora.apis.skill_sections import (
     Artifact,
     Language,
@@ -23,6 +23,7 @@ from aspora.apis.skill_sections import (
     Versioning,
 )
 from aspora.meta.errors import FieldError
+from aspora.meta.names import did_you_mean
 from aspora.meta.objects import ApiModel, Object, ObjectStatus
 from aspora.meta.quantities import format_usd
 
@@ -122,6 +123,13 @@ def _leaves(model: type[ApiModel]) -> Iterator[str]:
             yield from (f"{info.alias or name}.{path}" for path in _leaves(inner))
         else:
             yield info.alias or name
+
+
+def _unknown_tools(obj: Wire) -> Iterator[tuple[str, str]]:
+    """A tool that the host does not have is permitted in vain; a later host may have it."""
+    for tool in _part(obj["spec"], "permissions").get("tools", []):
+        if tool not in READ_TOOLS:
+            yield "spec.permissions.tools", f"there is no tool {tool!r}{did_you_mean(tool, READ_TOOLS)}"
 
 
 def validate(skill: Object[SkillSpec, SkillStatus]) -> list[FieldError]:
@@ -273,4 +281,5 @@ KIND = Kind(
     ),
     describe=describe,
     inactive=dict(_inactive()),
+    inactive_values=_unknown_tools,
 )
