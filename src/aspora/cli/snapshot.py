@@ -31,9 +31,14 @@ def _files(path: str) -> Iterator[str]:
         yield from (os.path.join(folder, name) for name in files)
 
 
-def changes(paths: Sequence[str], *, sleep: Callable[[float], None]) -> Iterator[str]:
-    """Yield the name of a changed file whenever files have changed and then stayed the same for one look."""
-    settled = latest = snapshot(paths)
+def changes(paths: Sequence[str], *, since: Snapshot, sleep: Callable[[float], None]) -> Iterator[str]:
+    """Yield the name of a changed file whenever files have changed and then stayed the same for one look.
+
+    Args:
+        since: What is known already; taken before it was read, so that no edit falls between.
+        sleep: Waits between looks.
+    """
+    settled, latest = since, snapshot(paths)
     while True:
         sleep(POLL_SECONDS)
         now = snapshot(paths)

@@ -22,7 +22,7 @@ def test_a_change_is_told_once_it_has_settled(tmp_path: Path) -> None:
         looks += 1
         next(steps)()
 
-    told = changes([str(tmp_path)], sleep=sleep)
+    told = changes([str(tmp_path)], since=snapshot([str(tmp_path)]), sleep=sleep)
     assert next(told) == f"{tmp_path / 'a'} and 1 more"
     assert looks == 3
     assert next(told) == str(tmp_path / "a")
@@ -41,3 +41,9 @@ def test_links_and_single_files(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("abc")
     assert [size for _, size in snapshot([str(tmp_path / "file")]).values()] == [3]
     assert str(tmp_path / "link") in snapshot([str(tmp_path)])
+
+
+def test_an_edit_made_before_the_first_look_is_told(tmp_path: Path) -> None:
+    before = snapshot([str(tmp_path)])
+    (tmp_path / "a").write_text("1")
+    assert next(changes([str(tmp_path)], since=before, sleep=lambda seconds: None)) == str(tmp_path / "a")

@@ -10,7 +10,7 @@ from aspora.cli.app import Cli
 from aspora.cli.applying import Applied, Applier, Wanted, apply_all, revision_text
 from aspora.cli.output import Progress
 from aspora.cli.printing import qualified_name
-from aspora.cli.snapshot import changes
+from aspora.cli.snapshot import Snapshot, changes, snapshot
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option
 from aspora.meta.errors import StatusError
 
@@ -109,11 +109,14 @@ class Report:
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Load, write, wait, tell; with --watch again and again."""
     paths = paths_of(args)
+    if args.watch and "-" in paths:
+        raise ValueError("standard input can't be watched; name a folder or a file")
     domain = args.domain or cli.settings.domain or DEFAULT_DOMAIN
     applier = Applier(cli.rest(), dry_run=args.dry_run, domain=domain)
     known: dict[str, Wanted] = {}
+    before = snapshot(paths) if args.watch else {}
     code = _apply(args, cli, applier, paths, known=known)
-    return _watch(args, cli, applier, paths, known=known) if args.watch else code
+    return _watch(args, cli, applier, paths, known=known, since=before) if args.watch else code
 
 
 def _apply(args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str], *, known: dict[str, Wanted]) -> int:
@@ -141,10 +144,18 @@ def _apply(args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str
     return report.finish()
 
 
-def _watch(args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str], *, known: dict[str, Wanted]) -> int:
+def _watch(
+    args: argparse.Namespace,
+    cli: Cli,
+    applier: Applier,
+    paths: list[str],
+    *,
+    known: dict[str, Wanted],
+    since: Snapshot,
+) -> int:
     cli.out.note(f"watching {', '.join(paths)} (Ctrl-C ends)")
     try:
-        for changed in changes(paths, sleep=time.sleep):
+        for changed in changes(paths, since=since, sleep=time.sleep):
             cli.out.note(f"{time.strftime('%H:%M:%S')}  changed: {changed}")
             try:
                 _apply(args, cli, applier, paths, known=known)
