@@ -123,10 +123,14 @@ class Progress:
         self._out.stderr.write("\r\x1b[2K" + text[: self._out.width - 1])
         self._out.stderr.flush()
 
-    def __exit__(self, *_: object) -> None:
+    def clear(self) -> None:
+        """Take the bar off the screen, so that something can be printed; the next step draws it again."""
         if self._out.interactive and self._total:
             self._out.stderr.write("\r\x1b[2K")
             self._out.stderr.flush()
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
 
 
 def pairs(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> list[str]:
@@ -166,6 +170,4 @@ def data_rows(data: Mapping[str, Any], *, prefix: str = "") -> list[tuple[str, s
 def _scalar(value: Any) -> str:
     if value is None:
         return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aspora.cli.output import Output, data_rows, pairs
+from aspora.cli.output import Output, clean, data_rows, pairs
 from aspora.meta.quantities import format_usd
 
 Wire = Mapping[str, Any]
@@ -41,7 +41,7 @@ def print_execution(out: Output, execution: Wire, *, recorded: bool = True) -> N
     message = result.get("message") or status.get("message") or ""
     state = str(status["state"])
     if message:
-        out.line(str(message).rstrip())
+        out.line(clean(str(message)).rstrip())
     rows = data_rows(result.get("data") or {})
     if rows:
         out.line()

@@ -3,7 +3,8 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aspora.cli.output import Output, align, clean, data_rows, display_width, pairs
+from aspora.cli.output import Output, Progress, align, clean, data_rows, display_width, pairs
+from aspora.cli.result import print_execution
 
 
 def test_columns_line_up_by_what_a_terminal_shows() -> None:
@@ -34,5 +35,39 @@ def test_pairs_keep_lines_under_their_first() -> None:
 
 
 def test_data_reads_as_rows() -> None:
-    rows = data_rows({"a": {"b": 1.50, "c": None}, "ok": True, "list": [1, "x"], "deep": [{"k": 1}]})
-    assert rows == [("a.b", "1.5"), ("a.c", "-"), ("ok", "yes"), ("list", "1, x"), ("deep[0].k", "1")]
+    rows = data_rows({"a": {"b": 1.50, "c": None}, "ok": True, "list": [1, "x"], "sum": 1234567.89, "deep": [{"k": 1}]})
+    assert rows == [
+        ("a.b", "1.5"),
+        ("a.c", "-"),
+        ("ok", "yes"),
+        ("list", "1, x"),
+        ("sum", "1234567.89"),
+        ("deep[0].k", "1"),
+    ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_is_drawn_on_a_terminal_alone_and_leaves_nothing() -> None:
+    for stream, drawn in ((Terminal(), True), (io.StringIO(), False)):
+        with Progress(Output(io.StringIO(), stream), total=2, title="applying") as progress:
+            progress.step("one")
+        assert ("applying" in stream.getvalue()) is drawn
+        assert stream.getvalue().endswith("\r\x1b[2K" if drawn else "")
+
+
+def test_a_result_can_not_drive_the_terminal_either() -> None:
+    out = Output(io.StringIO(), io.StringIO())
+    execution = {
+        "metadata": {"name": "EXEC-1"},
+        "spec": {"revision": "r", "class": "inline"},
+        "status": {"state": "Succeeded", "result": {"message": "a\x1b[2J", "data": {"k": "\x07"}}, "durationMs": 3.0},
+    }
+    print_execution(out, execution)
+    text = out.stdout.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "aspora logs EXEC-1" in text

@@ -133,12 +133,14 @@ def _apply(args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str
             report.refused(refused.source, refused.error)
         items += [item for item in found.wanted if known.get(item.source) != item]
 
-    def done(item: Wanted, outcome: Applied | StatusError) -> None:
-        report.done(item, outcome)
-        if isinstance(outcome, Applied):
-            known[item.source] = item
-
     with Progress(cli.out, total=len(items) if len(items) > 1 else 0, title="applying") as progress:
+
+        def done(item: Wanted, outcome: Applied | StatusError) -> None:
+            progress.clear()
+            report.done(item, outcome)
+            if isinstance(outcome, Applied):
+                known[item.source] = item
+
         wait = not (args.no_wait or args.dry_run)
         apply_all(applier, items, wait=wait, on_written=lambda item: progress.step(item.name), on_done=done)
     return report.finish()
