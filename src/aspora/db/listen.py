@@ -16,7 +16,7 @@ from psycopg import AsyncConnection, sql
 from aspora.db.failures import translated
 from aspora.db.pool import connection_parameters
 from aspora.kit.backoff import Backoff
-from aspora.kit.supervise import wait_for_event
+from aspora.kit.supervise import run_until, wait_for_event
 from aspora.meta.errors import StatusError
 
 _log = logging.getLogger(__name__)
@@ -100,16 +100,7 @@ class Listener:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen until `stop` is set, connecting again whenever the connection is lost."""
-        listening = asyncio.create_task(self._keep_listening(), name="db-listen")
-        stopping = asyncio.create_task(stop.wait(), name="db-listen-stop")
-        try:
-            await asyncio.wait({listening, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if listening.done():
-                listening.result()
-        finally:
-            listening.cancel()
-            stopping.cancel()
-            await asyncio.gather(listening, stopping, return_exceptions=True)
+        await run_until(stop, self._keep_listening())
 
     async def _keep_listening(self) -> None:
         attempt = 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from aspora.executor.journal import Journal
 from aspora.executor.trace import Trace
-from aspora.kit.supervise import wait_for_event
+from aspora.kit.supervise import wait_for_any, wait_for_event
 from aspora.meta.errors import StatusError
 from aspora.records.events import Addressed, Events
 from aspora.records.rows import Event
@@ -14,7 +14,6 @@ from aspora.records.wakeups import CHANGED, Wakeups
 from aspora.telemetry.logs import get_logger
 
 _FLUSH_INTERVAL_SECONDS = 0.1
-_IDLE_CHECK_SECONDS = 60.0
 _log = get_logger(__name__)
 
 
@@ -45,9 +44,9 @@ class EventWriter:
     async def run(self, stop: asyncio.Event) -> None:
         """Write until told to stop, and then once more."""
         while not stop.is_set():
-            if await wait_for_event(self._any_dirty, _IDLE_CHECK_SECONDS):
-                await wait_for_event(stop, _FLUSH_INTERVAL_SECONDS)
-                await self.flush()
+            await wait_for_any(self._any_dirty, stop)
+            await wait_for_event(stop, _FLUSH_INTERVAL_SECONDS)
+            await self.flush()
 
     async def flush(self) -> None:
         """Write what there is now; what can't be written stays for the next time."""

@@ -28,7 +28,7 @@ from aspora.executor.sweeps import Sweeper
 from aspora.kit.backoff import Backoff
 from aspora.kit.clock import Clock
 from aspora.kit.registry import load_object
-from aspora.kit.supervise import Loop, run_loops, wait_for_event
+from aspora.kit.supervise import Loop, run_loops, wait_for_any, wait_for_event
 from aspora.meta.errors import Timeout, Unavailable
 from aspora.meta.names import ExecutionId, NodeId
 from aspora.models.interface import ModelClient
@@ -173,7 +173,7 @@ class _Executor:
         support = asyncio.create_task(run_loops(self._support_loops(lost), support_stop, grace_seconds=1.0))
         work = asyncio.create_task(self._work(work_stop))
         try:
-            await _first_of(stop, lost)
+            await wait_for_any(stop, lost)
             work_stop.set()
             grace_seconds = 0.0 if lost.is_set() else self._config.grace_seconds
             await _end(work, lost, within_seconds=grace_seconds)
@@ -222,7 +222,7 @@ class _Executor:
 
     async def _preload_agent(self, stop: asyncio.Event) -> None:
         """Import the agent loop while nobody waits for it, after the durable engine: both together delay all else."""
-        await _first_of(self._durable_ready, stop)
+        await wait_for_any(self._durable_ready, stop)
         if not stop.is_set():
             await self._agent.preload()
 
@@ -260,15 +260,6 @@ class _Executor:
                 attempt += 1
         if claim is not None:
             await self._conductor.conduct(claim, FlushedSteps(journal, self._writer))
-
-
-async def _first_of(*events: asyncio.Event) -> None:
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
 
 
 async def _end(work: "asyncio.Task[None]", lost: asyncio.Event, *, within_seconds: float) -> None:

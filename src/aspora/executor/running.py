@@ -6,14 +6,13 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from aspora.db.listen import Listener
-from aspora.kit.supervise import wait_for_event
+from aspora.kit.supervise import wait_for_any
 from aspora.meta.names import ExecutionId
 from aspora.records.executions import Executions
 from aspora.records.rows import Owner
 from aspora.records.wakeups import CANCELLED
 
 _PROBE_SECONDS: Final = 0.5
-_IDLE_CHECK_SECONDS: Final = 60.0
 
 
 class Running:
@@ -62,17 +61,8 @@ class Running:
         with listener.subscribe(CANCELLED) as wakeups:
             while not stop.is_set():
                 if not self._tasks:
-                    await _either(self._any, stop)
+                    await wait_for_any(self._any, stop)
                     continue
                 for execution in await executions.cancel_requested(owner):
                     self.cancel(execution)
                 await wakeups.wait(_PROBE_SECONDS)
-
-
-async def _either(first: asyncio.Event, second: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(wait_for_event(event, _IDLE_CHECK_SECONDS)) for event in (first, second)]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

@@ -1,6 +1,7 @@
 """`python -m aspora.main.child ROLE`: one process of an Aspora, configured by one JSON line on standard input."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -71,6 +72,8 @@ def main() -> int:
     except StatusError as e:
         _log.error("process ends", role=role, reason=e.reason, why=e.message)
         return 1
+    finally:
+        gc.freeze()  # Everything is closed: going through all that was imported once more only delays the end.
     return 0
 
 

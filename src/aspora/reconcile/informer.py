@@ -7,7 +7,7 @@ from typing import Any
 
 from aspora.client.interface import Client, Wire
 from aspora.kit.backoff import Backoff
-from aspora.kit.supervise import wait_for_event
+from aspora.kit.supervise import run_until
 from aspora.meta.errors import Expired, StatusError
 from aspora.reconcile.interface import Request
 
@@ -52,18 +52,21 @@ class Informer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """List, watch, and again, until `stop`."""
+        await run_until(stop, self._keep())
+
+    async def _keep(self) -> None:
         attempt = 0
-        while not stop.is_set():
+        while True:
             try:
                 version = await self._relist()
                 attempt = 0
-                await self._follow(version, stop)
+                await self._follow(version)
             except Expired:
                 _log.info("watch expired, listing again", extra={"kind": self.kind})
             except StatusError as e:
                 attempt += 1
                 _log.warning("informer lost its server", extra={"kind": self.kind, "reason": e.reason})
-                await wait_for_event(stop, self._backoff.delay_seconds(attempt))
+                await asyncio.sleep(self._backoff.delay_seconds(attempt))
 
     async def _relist(self) -> str:
         found: dict[Request, Wire] = {}
@@ -83,9 +86,9 @@ class Informer:
         self.synced.set()
         return version
 
-    async def _follow(self, version: str, stop: asyncio.Event) -> None:
+    async def _follow(self, version: str) -> None:
         """Follow watches from `version` until one fails; a stream that merely ends is taken up where it stood."""
-        while not stop.is_set():
+        while True:
             async for event in self._client.watch(self.kind, since=version, domain=self._domain):
                 version = event.object["metadata"]["resourceVersion"]
                 if event.type == "BOOKMARK":
@@ -96,7 +99,7 @@ class Informer:
                 else:
                     self._objects[name] = event.object
                 self._tell(name, event.object)
-            await wait_for_event(stop, self._backoff.delay_seconds(0))
+            await asyncio.sleep(self._backoff.delay_seconds(0))
 
     def _tell(self, name: Request, obj: Wire) -> None:
         for listener in self._listeners:

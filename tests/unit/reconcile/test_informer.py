@@ -95,3 +95,14 @@ async def test_a_bookmark_moves_the_version_and_tells_nobody() -> None:
     await run_until(informer, heard, 1)
     assert heard == [("c", "41")]
     assert script.since[:2] == ["5", "40"]
+
+
+async def test_the_stop_ends_a_watch_that_says_nothing() -> None:
+    silent = asyncio.Event()
+    informer, _ = make(Script([page(version="1")], [[silent]]))
+    stop = asyncio.Event()
+    task = asyncio.create_task(informer.run(stop))
+    await informer.synced.wait()
+    stop.set()
+    async with asyncio.timeout(2):
+        await task
