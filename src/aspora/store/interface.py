@@ -35,6 +35,8 @@ class Write:
         expected_version: The `resourceVersion` it is based on; None writes whatever is there (delete only, or `update`
             of a caller that said so).
         expected_uid: Refuse when the object of that name is another one by now; None when it doesn't matter.
+        lives_in: Refuse unless this object is there and not being deleted; None for what stands by itself.
+        empty_domain: Refuse while any object is in this domain; None when it doesn't matter.
     """
 
     op: Literal["create", "update", "update_status", "delete"]
@@ -42,6 +44,8 @@ class Write:
     object: Wire | None = None
     expected_version: str | None = None
     expected_uid: str | None = None
+    lives_in: Key | None = None
+    empty_domain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, cast
 
 from aspora.meta.errors import API_VERSION, FieldError, Invalid
@@ -36,6 +37,10 @@ def payload(write: Write, *, uid: str, at: str) -> dict[str, Any]:
         item["expectedVersion"] = write.expected_version
     if write.expected_uid is not None:
         item["expectedUid"] = write.expected_uid
+    if write.lives_in is not None:
+        item["livesIn"] = asdict(write.lives_in)
+    if write.empty_domain is not None:
+        item["emptyDomain"] = write.empty_domain
     if write.op == "create":
         item["uid"] = uid
     if write.op != "delete":

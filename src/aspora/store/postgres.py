@@ -203,6 +203,11 @@ def _refusal(write: Write, outcome: str, present_version: str | None) -> StatusE
             return NotFound(f"{what} does not exist")
         case "replaced":
             return Conflict(f"{what} is another object of that name by now; read it again")
+        case "homeless" if write.lives_in is not None:
+            home = _described(write.lives_in)
+            return Conflict(f"{what} can't be written: {home} is gone or being deleted, and nothing new can be in it")
+        case "occupied":
+            return Conflict(f"{what} can't be deleted: something is left in its domain, or was made there meanwhile")
         case "stale":
             return Conflict(
                 f"{what} has changed: it is at resourceVersion {present_version!r},"

@@ -72,11 +72,11 @@ async def test_a_commit_is_flushed_whatever_the_session_says(dsn: str, setting: 
         assert row == {"synchronous_commit": used}
 
 
-async def test_a_transaction_that_could_not_see_the_present_is_refused(dsn: str) -> None:
-    async with await Database.open(f"{dsn}&options=-cdefault_transaction_isolation%3Dserializable") as strict:
-        with pytest.raises(psycopg.errors.RaiseException, match="read committed"):
-            async with strict.connection() as connection:
-                await connection.execute(WRITE, [item("a")])
+async def test_a_transaction_that_could_not_see_the_present_is_refused(database: Database) -> None:
+    with pytest.raises(psycopg.errors.RaiseException, match="read committed"):
+        async with database.transaction() as strict:
+            await strict.execute("set transaction isolation level serializable")
+            await strict.execute(WRITE, [item("a")])
 
 
 async def test_a_connection_lost_in_a_write_leaves_the_outcome_open(database: Database, dsn: str) -> None:

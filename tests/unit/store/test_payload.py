@@ -47,6 +47,9 @@ def test_expectations_are_carried_when_given() -> None:
     assert {"expectedVersion", "expectedUid", "object", "uid"}.isdisjoint(make("delete"))
     item = make("delete", expected_version="5", expected_uid="u")
     assert (item["expectedVersion"], item["expectedUid"]) == ("5", "u")
+    assert {"livesIn", "emptyDomain"}.isdisjoint(item)
+    item = make("create", {}, lives_in=Key("Domain", "", "ecm"), empty_domain="x")
+    assert (item["livesIn"], item["emptyDomain"]) == ({"kind": "Domain", "domain": "", "name": "ecm"}, "x")
 
 
 def nested(depth: int) -> Any:

@@ -9,7 +9,7 @@ NAMES_SHOWN = 3
 
 
 async def require_empty(store: Store, resources: Resources, domain: str) -> None:
-    """Refuse to delete a domain with objects in it.
+    """Refuse to delete a domain with objects in it, and say which; the last word has the store (`Write.empty_domain`).
 
     Raises:
         Conflict: Names what is left, by kind.

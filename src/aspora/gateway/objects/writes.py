@@ -20,7 +20,7 @@ from aspora.gateway.objects.view import ObjectView
 from aspora.kit.clock import Clock
 from aspora.meta.errors import AlreadyExists, BadRequest, Conflict, FieldError, Invalid, NotFound
 from aspora.meta.objects import rfc3339
-from aspora.store.interface import Store, Wire, Write
+from aspora.store.interface import Key, Store, Wire, Write
 from aspora.telemetry.metrics import Metrics
 from aspora.telemetry.names import ADMISSION_SECONDS, OBJECT_WRITES
 
@@ -85,7 +85,8 @@ class ObjectWrites:
         if dry_run:
             await self._require_absent(target)
             return self._written(target, self._as_created(admitted), admitted)
-        stored = await self._write(target, Write("create", target.key, admitted.object))
+        home = Key(DOMAIN_KIND, "", target.domain) if target.domain else None
+        stored = await self._write(target, Write("create", target.key, admitted.object, lives_in=home))
         return self._written(target, stored, admitted)
 
     async def update(self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool) -> Written:
@@ -135,7 +136,8 @@ class ObjectWrites:
         authorize(caller, "delete", target.plural, target.domain, target.name)
         old = await self._store.get(target.key)
         _require_preconditions(old, preconditions)
-        if target.kind.kind == DOMAIN_KIND:
+        is_domain = target.kind.kind == DOMAIN_KIND
+        if is_domain:
             await require_empty(self._store, self._resources, target.key.name)
         admitted = await self._admit("delete", caller, target, old=old, new=None, dry_run=dry_run)
         if dry_run:
@@ -145,6 +147,7 @@ class ObjectWrites:
             target.key,
             expected_version=preconditions.resource_version,
             expected_uid=preconditions.uid or old["metadata"].get("uid"),
+            empty_domain=target.key.name if is_domain else None,
         )
         return self._written(target, await self._write(target, write), admitted)
 

@@ -63,6 +63,40 @@ class WritesSuite(KindFixtures):
         with pytest.raises(AlreadyExists):
             await ward.create("a")
 
+    async def test_what_lives_in_an_object_is_refused_without_it(self, ward: Ward) -> None:
+        home = ward.key("home", "")
+        write = Write("create", ward.key("a", "home"), {"metadata": {}}, lives_in=home)
+        with pytest.raises(Conflict, match="'home' is gone or being deleted"):
+            await ward.write(write)
+        await ward.create("home", domain="", finalizers=["f"])
+        await ward.write(write)
+        await ward.delete("a", domain="home")
+        await ward.delete("home", domain="")
+        with pytest.raises(Conflict, match="'home' is gone or being deleted"):
+            await ward.write(write)
+        assert names((await ward.list()).items) == ["home"]
+
+    async def test_a_write_that_needs_an_empty_domain_waits_for_it(self, ward: Ward) -> None:
+        domain = ward.kind.lower()
+        await ward.create("home", domain="")
+        await ward.create("a", domain=domain)
+        write = Write("delete", ward.key("home", ""), empty_domain=domain)
+        with pytest.raises(Conflict, match="something is left in its domain"):
+            await ward.write(write)
+        assert await ward.store.get(ward.key("home", ""))
+        await ward.delete("a", domain=domain)
+        assert (await ward.try_write(write)).is_deleted
+
+    async def test_conditions_see_the_writes_before_them_in_the_list(self, ward: Ward) -> None:
+        domain, home = ward.kind.lower(), ward.key("home", "")
+        create = Write("create", ward.key("a", domain), {"metadata": {}}, lives_in=home)
+        delete = Write("delete", home, empty_domain=domain)
+        results = await ward.store.write([create, Write("create", home, {"metadata": {}}), create, delete])
+        assert [type(r.error) for r in results] == [Conflict, type(None), type(None), Conflict]
+        remove = Write("delete", ward.key("a", domain))
+        results = await ward.store.write([remove, delete, create])
+        assert [type(r.error) for r in results] == [type(None), type(None), Conflict]
+
     async def test_an_update_replaces_spec_and_metadata_and_counts_generations(self, ward: Ward) -> None:
         first = await ward.create("a", spec={"n": 1, "m": [1, {"x": None}]}, labels={"team": "x"})
         relabelled = await ward.update(first, labels={"tier": "gold"}, annotations={"note": "ü\n\"'%s"})
