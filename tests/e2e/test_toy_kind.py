@@ -53,7 +53,7 @@ def test_every_verb(aspora: Aspora) -> None:
         assert '"DELETED"' in watcher.stdout.readline()
     finally:
         watcher.terminate()
-        watcher.wait()
+        watcher.communicate()
 
 
 def test_its_own_validation_and_the_nearest_name(aspora: Aspora) -> None:
