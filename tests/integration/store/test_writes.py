@@ -73,9 +73,9 @@ async def test_a_commit_is_flushed_whatever_the_session_says(dsn: str, setting: 
 
 
 async def test_a_transaction_that_could_not_see_the_present_is_refused(database: Database) -> None:
-    with pytest.raises(psycopg.errors.RaiseException, match="read committed"):
-        async with database.transaction() as strict:
-            await strict.execute("set transaction isolation level serializable")
+    async with database.connection() as strict:
+        await strict.execute("set default_transaction_isolation = 'serializable'")
+        with pytest.raises(psycopg.errors.RaiseException, match="read committed"):
             await strict.execute(WRITE, [item("a")])
 
 
