@@ -16,8 +16,9 @@ $(STAMP): requirements/dev.txt requirements/tools.txt pyproject.toml sdk/python/
 	@echo "Preparing the Python environment in $(VENV) (once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tools.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . -e sdk/python
+	@$(BIN)/python -m compileall -q src sdk/python/src
 	@touch $@
 
 .PHONY: env
