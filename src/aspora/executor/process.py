@@ -229,6 +229,8 @@ class _Executor:
     async def _be_durable(self, stop: asyncio.Event) -> None:
         """Load the engine in a thread, run it until the stop."""
         make: Any = await asyncio.to_thread(load_object, DURABLE_RUNTIME)
+        if stop.is_set():
+            return
         runtime = make(
             dsn=self._config.dsn,
             owner=self._owner,
