@@ -14,11 +14,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from aspora.apis.kind import Kind, Scope
+from aspora.gateway.contract import Contract, ContractRoute, reference
 from aspora.gateway.http import json_response, query_of
 
 Json = dict[str, Any]
 
-_REF = "#/components/schemas/{model}"
+_REF = str(reference("{model}")["$ref"])
 _PATH_PARAMETER = re.compile(r"{([a-z_]+)}")
 _METHODS = ("get", "put", "post", "patch", "delete")
 _STRING: Json = {"type": "string"}
@@ -63,7 +64,8 @@ def openapi_document(kinds: Iterable[Kind], routes: Sequence[BaseRoute], *, vers
 
     Args:
         kinds: Each gets its paths and schemas.
-        routes: All other routes: each is described by its handler's docstring. Generic object routes are left out.
+        routes: All other routes: each is described by its handler's docstring, and by its contract when it has one.
+            Generic object routes are left out.
         version: Aspora's.
     """
     all_kinds = sorted(kinds, key=lambda k: k.plural)
@@ -80,12 +82,12 @@ def openapi_document(kinds: Iterable[Kind], routes: Sequence[BaseRoute], *, vers
         "security": [{"apiKey": []}],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": _schemas(all_kinds),
+            "schemas": {**_contract_schemas(routes), **_schemas(all_kinds)},
             "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
             "responses": {
                 "Error": {
                     "description": "What went wrong.",
-                    "content": _content({"$ref": _REF.format(model="Status")}),
+                    "content": _content(reference("Status")),
                 }
             },
         },
@@ -104,6 +106,15 @@ def openapi_routes(document: Callable[[], Json]) -> list[BaseRoute]:
         return json_response(made[0])
 
     return [Route("/openapi.json", get_openapi)]
+
+
+def _contract_schemas(routes: Sequence[BaseRoute]) -> Json:
+    return {
+        name: schema
+        for route in routes
+        if isinstance(route, ContractRoute)
+        for name, schema in route.contract.schemas.items()
+    }
 
 
 def _schemas(kinds: Sequence[Kind]) -> Json:
@@ -132,7 +143,7 @@ def _list_schema(kind: Kind) -> Json:
             "apiVersion": _STRING,
             "kind": {"const": f"{kind.kind}List"},
             "metadata": metadata,
-            "items": {"type": "array", "items": {"$ref": _REF.format(model=kind.kind)}},
+            "items": {"type": "array", "items": reference(kind.kind)},
         },
     }
 
@@ -230,7 +241,7 @@ def _operation(
         "summary": summary,
         "parameters": [*_path_parameters(path), *_query_parameters(query)],
         "responses": {
-            status: {"description": "Done.", "content": _content({"$ref": _REF.format(model=answer)})},
+            status: {"description": "Done.", "content": _content(reference(answer))},
             "default": {"$ref": "#/components/responses/Error"},
         },
     }
@@ -238,11 +249,11 @@ def _operation(
         patch: Json = {"application/merge-patch+json": {"schema": {"type": "object"}}}
         operation["requestBody"] = {"required": True, "content": patch}
     elif body is not None:
-        operation["requestBody"] = {"required": True, "content": _content({"$ref": _REF.format(model=body)})}
+        operation["requestBody"] = {"required": True, "content": _content(reference(body))}
     return operation
 
 
-def _content(schema: Json) -> Json:
+def _content(schema: Mapping[str, Any]) -> Json:
     return {"application/json": {"schema": schema}}
 
 
@@ -256,7 +267,7 @@ def _query_parameters(query: Mapping[str, str]) -> list[Json]:
 
 
 def _route_operations(route: Route) -> Json:
-    """A route of another part: its handler's docstring is all that is known."""
+    """A route of another part; without a contract its handler's docstring is all that is known."""
     text = inspect.getdoc(route.endpoint) or route.name
     summary, _, description = text.partition("\n\n")
     operations: Json = {}
@@ -273,8 +284,22 @@ def _route_operations(route: Route) -> Json:
             }
             if description:
                 operation["description"] = description
+            if isinstance(route, ContractRoute):
+                _add_contract(operation, route.contract)
             operations[method] = operation
     return operations
+
+
+def _add_contract(operation: Json, contract: Contract) -> None:
+    for place, parameters in (("query", contract.query), ("header", contract.headers)):
+        for name, schema in parameters.items():
+            operation["parameters"].append({"name": name, "in": place, "schema": schema})
+    if contract.body is not None:
+        operation["requestBody"] = {"required": True, "content": _content(reference(contract.body))}
+    del operation["responses"]["2XX"]
+    for status, answer in contract.answers.items():
+        content = {answer.media_type: {"schema": reference(answer.schema)}}
+        operation["responses"][str(status)] = {"description": answer.description, "content": content}
 
 
 def _slug(path: str) -> str:

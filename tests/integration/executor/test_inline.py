@@ -6,6 +6,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
+from aspora.gateway.serve.contract import SCHEMAS
+
 HEAD = (
     "from aspora_sdk import SkillResult, skill_handler\nimport os, sys, time\n@skill_handler\ndef handler(context):\n"
 )
@@ -81,6 +85,8 @@ async def test_a_handler_runs_and_its_execution_says_everything(site: Any) -> No
     events = await site.events.read(obj["metadata"]["name"])
     assert [e.type for e in events] == ["Created", "Started", "Log", "HandlerEnded", "Finished"]
     assert events[2].data["fields"] == {"keys": 2}
+    as_published = {"$ref": "#/components/schemas/Execution", "components": {"schemas": SCHEMAS}}
+    Draft202012Validator(as_published).validate(obj)
 
 
 async def test_what_goes_wrong_in_a_handler_is_named(site: Any) -> None:

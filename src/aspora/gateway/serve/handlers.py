@@ -14,6 +14,7 @@ from aspora.artifacts.interface import ArtifactStore
 from aspora.db.listen import Listener
 from aspora.gateway.http import caller_of, flag_in, integer_in, json_response, query_of, read_json_object, wants
 from aspora.gateway.serve.acceptance import PLURAL, Acceptance, Order
+from aspora.gateway.serve.contract import DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT_SECONDS
 from aspora.gateway.serve.following import events_so_far, follow
 from aspora.gateway.serve.forms import EXECUTION_COLUMNS, NODE_COLUMNS, execution_form, list_form, node_form
 from aspora.gateway.serve.pages import LIST_PARAMETERS, list_filter, token_after
@@ -30,9 +31,6 @@ from aspora.records.nodes import Nodes, node_wire
 from aspora.records.state import is_terminal
 from aspora.records.wakeups import CANCELLED, CHANGED, Wakeups
 
-MAX_WAIT_SECONDS: Final = 60
-MAX_LIMIT: Final = 1000
-DEFAULT_LIMIT: Final = 100
 NODES: Final = "nodes"
 
 Row = Mapping[str, Any]

@@ -12,6 +12,8 @@ from aspora.access.interface import ObjectReader
 from aspora.artifacts.interface import ArtifactStore
 from aspora.db.listen import Listener
 from aspora.db.pool import Database
+from aspora.gateway.contract import ContractRoute
+from aspora.gateway.serve import contract
 from aspora.gateway.serve.acceptance import PLURAL, Acceptance
 from aspora.gateway.serve.handlers import NODES, ServeHandlers
 from aspora.gateway.serve.waiting import EndWatch
@@ -93,17 +95,18 @@ def serve_routes(door: ServeDoor) -> list[BaseRoute]:
     handlers = door.handlers
     in_domain = f"/api/v1/domains/{{domain}}/{PLURAL}"
     anywhere = f"/api/v1/{PLURAL}"
+    of_skill = f"/api/v1/domains/{{domain}}/skills/{{skill}}/{PLURAL}"
     routes = [
-        Route(f"/api/v1/domains/{{domain}}/skills/{{skill}}/{PLURAL}", handlers.run_skill, methods=["POST"]),
-        Route(in_domain, handlers.list_executions),
-        Route(anywhere, handlers.list_executions),
-        Route(f"/api/v1/{NODES}", handlers.list_nodes),
-        Route(f"/api/v1/{NODES}/{{name}}", handlers.get_node),
+        ContractRoute(of_skill, handlers.run_skill, contract.RUN, methods=["POST"]),
+        ContractRoute(in_domain, handlers.list_executions, contract.LIST),
+        ContractRoute(anywhere, handlers.list_executions, contract.LIST),
+        ContractRoute(f"/api/v1/{NODES}", handlers.list_nodes, contract.LIST_NODES),
+        ContractRoute(f"/api/v1/{NODES}/{{name}}", handlers.get_node, contract.GET_NODE),
     ]
     for base in (in_domain, anywhere):
-        routes.append(Route(f"{base}/{{name}}", handlers.get_execution))
-        routes.append(Route(f"{base}/{{name}}/events", handlers.get_events))
-        routes.append(Route(f"{base}/{{name}}/cancel", handlers.cancel, methods=["POST"]))
+        routes.append(ContractRoute(f"{base}/{{name}}", handlers.get_execution, contract.GET))
+        routes.append(ContractRoute(f"{base}/{{name}}/events", handlers.get_events, contract.EVENTS))
+        routes.append(ContractRoute(f"{base}/{{name}}/cancel", handlers.cancel, contract.CANCEL, methods=["POST"]))
     return [*routes, *(_Refusals(route) for route in routes)]
 
 
