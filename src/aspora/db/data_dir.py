@@ -9,7 +9,8 @@ import fcntl
 import os
 import pwd
 import stat
-from collections.abc import Generator, Mapping
+import time
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,8 @@ from aspora.meta.errors import Conflict, Forbidden, StatusError, Unavailable
 
 SYSTEM_DATA_DIR = Path("/var/lib/aspora")
 _LOCK_NAME = "aspora.lock"
+_LOCK_ATTEMPTS = 7
+_LOCK_PAUSE_SECONDS = 0.05
 _WAY_OUT = "choose another folder with --data-dir or ASPORA_DATA_DIR"
 
 
@@ -127,14 +130,20 @@ def user_name(uid: int) -> str:
 
 
 class DataDirLock:
-    """Holds the data folder for this process; the kernel lets go when the process ends, however it ends."""
+    """Holds the data folder for this process; the kernel lets go when the process ends, however it ends.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: The data folder.
+        sleep: Waits so many seconds.
+    """
+
+    def __init__(self, folder: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._folder = folder
+        self._sleep = sleep
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the folder.
+        """Take the folder; waits up to 0.3 s, since whoever asks whether it is taken holds the lock for an instant.
 
         Raises:
             Conflict: Another process holds it; the message has its pid.
@@ -146,7 +155,7 @@ class DataDirLock:
         with explained(self._folder):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(descriptor)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError:
@@ -160,6 +169,13 @@ class DataDirLock:
             os.close(descriptor)
             raise explain(error, self._folder) from error
         self._descriptor = descriptor
+
+    def _lock(self, descriptor: int) -> None:
+        for _ in range(_LOCK_ATTEMPTS - 1):
+            with suppress(BlockingIOError):
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._sleep(_LOCK_PAUSE_SECONDS)
+        return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
         """Let go; harmless when not held."""

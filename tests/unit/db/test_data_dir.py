@@ -1,5 +1,6 @@
 """Where the data folder is, and whose it may be."""
 
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from aspora.db.data_dir import DataDirLock, default_data_dir, first_closed, prepare_data_dir
 from aspora.db.os_user import OsUser
+from aspora.main.control import lock_is_held
 from aspora.meta.errors import Conflict, Forbidden, Unavailable
 
 
@@ -61,6 +63,29 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
         DataDirLock(tmp_path).acquire()
     with DataDirLock(tmp_path):
         pass
+
+
+def test_one_who_asks_for_an_instant_whether_it_is_held_does_not_refuse_the_next_holder(tmp_path: Path) -> None:
+    (tmp_path / "aspora.lock").touch()
+    asking = os.open(tmp_path / "aspora.lock", os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            os.close(asking)
+
+    lock = DataDirLock(tmp_path, sleep=sleep)
+    lock.acquire()
+    assert len(waits) == 3
+    assert lock_is_held(tmp_path)
+    refused: list[float] = []
+    with pytest.raises(Conflict, match="already in use"):
+        DataDirLock(tmp_path, sleep=refused.append).acquire()
+    assert sum(refused) == pytest.approx(0.3)
+    lock.release()
+    assert not lock_is_held(tmp_path)
 
 
 def test_the_first_closed_folder_on_the_way_is_found(tmp_path: Path) -> None:
