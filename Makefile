@@ -48,7 +48,7 @@ test-unit: $(STAMP) ## Run the quick tests alone (no I/O)
 
 .PHONY: test-faults
 test-faults: $(STAMP) ## Run the long fault tests (many kills)
-	ASPORA_TEST_FAULTS=full $(BIN)/pytest -q tests/integration tests/e2e -k "fault or kill" --timeout 1200
+	ASPORA_TEST_FAULTS=full $(BIN)/pytest -q tests/integration tests/e2e -k "kill_9 or killed or random_kills or ctrl_c" --timeout 1200
 
 .PHONY: lint
 lint: $(STAMP) ## Check format, style, types, layers and generated pages
