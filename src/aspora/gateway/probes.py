@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from aspora.access.authorize import authorize
 from aspora.gateway.http import caller_of, json_response, query_of
-from aspora.meta.errors import StatusError
+from aspora.meta.errors import FieldError, StatusError, Unavailable
 from aspora.telemetry.logs import get_logger
 from aspora.telemetry.metrics import CONTENT_TYPE, Metrics
 
@@ -30,13 +30,13 @@ def probe_routes(
         return json_response({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
-        """Everything that is needed to serve works: 200, or 503 with what doesn't."""
+        """Everything that is needed to serve works: 200, or 503 with each check that fails among the details."""
         query_of(request, ())
         outcomes = await asyncio.gather(*(_outcome(name, check) for name, check in checks.items()))
-        problems = {name: problem for name, problem in outcomes if problem}
-        states = {name: problem or "ok" for name, problem in outcomes}
-        body = {"status": "failing" if problems else "ok", "checks": states}
-        return json_response(body, status=503 if problems else 200)
+        problems = [FieldError(name, problem, "NotReady") for name, problem in outcomes if problem]
+        if problems:
+            raise Unavailable("not ready: " + "; ".join(str(p) for p in problems), details=problems)
+        return json_response({"status": "ok", "checks": dict.fromkeys(checks, "ok")})
 
     async def get_version(request: Request) -> Response:
         """Which Aspora this is."""

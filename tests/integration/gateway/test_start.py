@@ -56,7 +56,7 @@ async def test_two_starts_at_once(door: Any) -> None:
 async def test_ready_once_the_view_is_in_step(door: Any) -> None:
     async with asyncio.timeout(5):
         while (ready := await door.api.get("/readyz")).status != 200:
-            assert ready.json()["checks"]["database"] == "ok"
+            assert [d["field"] for d in ready.json()["details"]] == ["view"]
     assert ready.json() == {"status": "ok", "checks": {"database": "ok", "view": "ok"}}
     await door.parts.view.get("Domain", "default")
     reads = 'aspora_view_rereads_total{kind="Domain"}'
