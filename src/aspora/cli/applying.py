@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from aspora.cli.rest import Rest, object_path
+from aspora.cli.rest import Rest
 from aspora.cli.targets import DEFAULT_DOMAIN
+from aspora.client.paths import object_path
 from aspora.meta.errors import AlreadyExists, Conflict, NotFound, StatusError, Timeout, Unavailable
 
 Wire = Mapping[str, Any]
@@ -140,7 +141,7 @@ class Applier:
 
     def _write(self, resource: Wire, wanted: Wanted) -> Applied:
         query = {"dryRun": "All" if self._dry_run else None}
-        path = object_path(resource, wanted.name, domain=wanted.domain)
+        path = object_path(resource["name"], wanted.name, domain=wanted.domain)
         try:
             found: Wire = self._rest.call("GET", path)
         except NotFound:
@@ -154,7 +155,7 @@ class Applier:
         return Applied(new, "unchanged" if same else "configured", found)
 
     def _create(self, resource: Wire, wanted: Wanted, query: Wire) -> Applied:
-        collection = object_path(resource, domain=wanted.domain)
+        collection = object_path(resource["name"], domain=wanted.domain)
         new: Wire = self._rest.call("POST", collection, body=wanted.object, query=query)
         if resource["name"] == "domains":
             self._domains_to_be.add(wanted.name)
@@ -168,7 +169,7 @@ class Applier:
         """
         resource = self._rest.resource(obj["kind"])
         metadata = obj["metadata"]
-        path = object_path(resource, metadata["name"], domain=metadata.get("domain") or "")
+        path = object_path(resource["name"], metadata["name"], domain=metadata.get("domain") or "")
         deadline, pause = time.monotonic() + timeout_seconds, 0.01
         while (obj.get("status") or {}).get("observedGeneration", 0) < metadata["generation"]:
             if time.monotonic() > deadline:

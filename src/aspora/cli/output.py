@@ -60,7 +60,8 @@ class Output:
         self.stdout.write(text + "\n")
 
     def note(self, text: str) -> None:
-        """One line on standard error: progress, hints."""
+        """One line on standard error: progress, hints; what was printed before stays before it when both are piped."""
+        self.stdout.flush()
         self.stderr.write(text + "\n")
         self.stderr.flush()
 

@@ -7,15 +7,18 @@ import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 
-from aspora.meta.errors import BY_REASON, StatusError, Unavailable, from_status
+from aspora.client.codec import encode_body, error_of
+from aspora.client.paths import API_ROOT, target
+from aspora.meta.errors import BY_REASON, StatusError, Unavailable
 from aspora.meta.names import did_you_mean
 
 TABLE = "application/json;as=Table"
 DESCRIPTION = "application/json;as=Description"
 ENDPOINT_FILE = "endpoint.json"
 KEY_FILE = "admin.key"
+MAX_ERROR_BYTES = 4 * 1024 * 1024
 
 
 class ConnectionLost(Unavailable):
@@ -90,17 +93,21 @@ class Rest:
         raw: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        """Send one request and return the connection and the answer with its body unread."""
+        """Send one request and return the connection and the answer with its body unread.
+
+        Args:
+            path: As `aspora.client.paths` makes them; what can't stand in a path is encoded.
+        """
         given = {k: str(v) for k, v in (query or {}).items() if v is not None and v != ""}
-        target = quote(path, safe="/:,") + ("?" + urlencode(given) if given else "")
+        where = target(quote(path, safe="/:,%"), given)
         sent = {"Accept": "application/json", "Authorization": f"Bearer {self._key}", **(headers or {})}
-        content = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        content = raw if raw is not None else None if body is None else encode_body(body)
         if content is not None:
             sent.setdefault("Content-Type", "application/octet-stream" if raw is not None else "application/json")
         reused = self._idle is not None
         connection = self._connection()
         try:
-            connection.request(method, target, body=content, headers=sent)
+            connection.request(method, where, body=content, headers=sent)
             response = connection.getresponse()
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as e:
             connection.close()
@@ -126,15 +133,11 @@ class Rest:
         return connection, response
 
     def _as_error(self, response: http.client.HTTPResponse) -> StatusError:
-        text = response.read(4_194_304)
+        text = response.read(MAX_ERROR_BYTES)
         if not text and (found := next((cls for cls in BY_REASON.values() if cls.code == response.status), None)):
             return found(f"{self.url} answered {response.status} {response.reason}")
-        try:
-            return from_status(json.loads(text))
-        except (ValueError, AttributeError):
-            return Unavailable(
-                f"{self.url} answered {response.status} {response.reason}, not as an Aspora gateway would"
-            )
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return error_of(response.status, headers, text, source=self.url)
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
         """Send a request and return the decoded JSON answer (None when empty)."""
@@ -173,7 +176,7 @@ class Rest:
         """The kinds the server knows, records included."""
         resources = self._resources
         if resources is None:
-            resources = self._resources = list(self.call("GET", "/api/v1")["resources"])
+            resources = self._resources = list(self.call("GET", API_ROOT)["resources"])
         return resources
 
     def resource(self, word: str) -> dict[str, Any]:
@@ -196,9 +199,3 @@ def _warning_text(header: str) -> str:
     """The text of an RFC 7234 warning, `299 - "text"`."""
     start, end = header.find('"'), header.rfind('"')
     return header[start + 1 : end].replace('\\"', '"').replace("\\\\", "\\") if 0 <= start < end else header
-
-
-def object_path(resource: Mapping[str, Any], name: str = "", *, domain: str = "") -> str:
-    """The path of a kind's list or of one of its objects; `domain` empty for the cluster or all domains."""
-    path = f"/api/v1/domains/{domain}/{resource['name']}" if domain else f"/api/v1/{resource['name']}"
-    return f"{path}/{name}" if name else path

@@ -5,8 +5,8 @@ import argparse
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli, report
 from aspora.cli.printing import qualified_name
-from aspora.cli.rest import object_path
 from aspora.cli.targets import add_domain_option, parse_target
+from aspora.client.paths import object_path
 from aspora.meta.errors import NotFound, StatusError
 
 EXAMPLES = """examples:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     resource = rest.resource(word)
     for one in names:
         target = parse_target(resource, one, domain=args.domain, default_domain=cli.settings.domain)
-        path = object_path(target.resource, target.name, domain=target.domain)
+        path = object_path(target.resource["name"], target.name, domain=target.domain)
         try:
             gone = rest.call("DELETE", path, query={"dryRun": "All" if args.dry_run else None})
             done = "would be deleted" if args.dry_run else "deleted"

@@ -5,8 +5,9 @@ import argparse
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
 from aspora.cli.printing import print_description
-from aspora.cli.rest import DESCRIPTION, object_path
+from aspora.cli.rest import DESCRIPTION
 from aspora.cli.targets import add_domain_option, parse_target
+from aspora.client.paths import object_path
 
 EXAMPLES = """examples:
   aspora describe skill wealth/create-goal
@@ -30,6 +31,6 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
         raise ValueError("name one object: aspora describe skill wealth/create-goal")
     rest = cli.rest()
     target = parse_target(rest.resource(word), name, domain=args.domain, default_domain=cli.settings.domain)
-    path = object_path(target.resource, target.name, domain=target.domain)
+    path = object_path(target.resource["name"], target.name, domain=target.domain)
     print_description(cli.out, rest.call("GET", path, headers={"Accept": DESCRIPTION})["sections"])
     return exit_codes.OK

@@ -8,8 +8,9 @@ from typing import Any
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
 from aspora.cli.printing import print_objects, print_table
-from aspora.cli.rest import TABLE, Rest, object_path
+from aspora.cli.rest import TABLE, Rest
 from aspora.cli.targets import Target, add_domain_choice, add_output_option, parse_target
+from aspora.client.paths import object_path
 
 EXAMPLES = """examples:
   aspora get skills
@@ -68,7 +69,7 @@ def list_query(args: argparse.Namespace, target: Target) -> tuple[str, dict[str,
         query = {"limit": args.limit} | {k: v for k, v in special.items() if v}
     elif any(special.values()):
         raise ValueError("--skill, --since and --state are for executions: aspora get executions …")
-    return object_path(target.resource, domain=domain), query
+    return object_path(target.resource["name"], domain=domain), query
 
 
 def pages(rest: Rest, path: str, query: dict[str, Any], *, table: bool) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def _print_tables(args: argparse.Namespace, cli: Cli, rest: Rest, targets: list[
     tables: list[dict[str, Any]] = []
     for target in targets:
         if target.name:
-            path = object_path(target.resource, target.name, domain=target.domain)
+            path = object_path(target.resource["name"], target.name, domain=target.domain)
             tables.append(rest.call("GET", path, headers={"Accept": TABLE}))
         else:
             path, query = list_query(args, target)
@@ -119,7 +120,7 @@ def _print_objects(args: argparse.Namespace, cli: Cli, rest: Rest, targets: list
     dump = cli.load("yaml:safe_dump") if args.output == "yaml" else str
     for target in targets:
         if target.name:
-            found = [rest.call("GET", object_path(target.resource, target.name, domain=target.domain))]
+            found = [rest.call("GET", object_path(target.resource["name"], target.name, domain=target.domain))]
         else:
             path, query = list_query(args, target)
             listing = pages(rest, path, query, table=False)

@@ -9,8 +9,8 @@ from typing import Any
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
 from aspora.cli.printing import qualified_name
-from aspora.cli.rest import object_path
 from aspora.cli.targets import add_domain_choice, parse_target
+from aspora.client.paths import object_path
 
 EXAMPLES = """examples:
   aspora watch skills
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     query = {"watch": "true", "labelSelector": args.selector}
     if target.name:
         query["fieldSelector"] = f"metadata.name={target.name}"
-    for event in rest.stream(object_path(resource, domain=target.domain), query=query):
+    for event in rest.stream(object_path(resource["name"], domain=target.domain), query=query):
         if args.output == "json":
             cli.out.line(json.dumps(event, ensure_ascii=False))
         elif event["type"] != "BOOKMARK":
