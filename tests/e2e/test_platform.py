@@ -47,6 +47,7 @@ def test_a_flipped_byte_in_a_stored_artifact_is_refused_by_its_digest() -> None:
         assert "digest" in done.out + done.err
         assert "sha256:" in done.out + done.err
         aspora.ok("apply", "-f", "skills/ecm")
+        assert "ORD-10201" in aspora.ok("run", "ecm/order-details", "Where is my order ORD-10201?")
 
 
 def test_one_idempotency_key_makes_one_execution_and_another_body_is_a_conflict(aspora: Aspora) -> None:

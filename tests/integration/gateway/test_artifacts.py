@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,23 @@ async def test_bytes_come_back_once_a_skill_refers_to_them(door: Any) -> None:
     assert (head.status, head.body) == (200, b"")
     assert (await api.post("/api/v1/domains", {"metadata": {"name": "other"}, "spec": {}})).status == 201
     assert (await api.get(PATH.replace("default", "other"))).status == 404
+
+
+async def test_a_damaged_one_is_not_there_for_who_asks_and_is_mended_by_the_next_upload(
+    door: Any, tmp_path: Path
+) -> None:
+    artifact = {"digest": DIGEST, "sizeBytes": len(DATA), "fileCount": 1}
+    spec = {"skillMd": {"name": "s", "description": "d"}, "artifact": artifact}
+    await door.api.call("PUT", PATH, data=DATA)
+    await door.api.post("/api/v1/domains/default/skills", {"metadata": {"name": "s"}, "spec": spec})
+    digits = DIGEST.removeprefix("sha256:")
+    (tmp_path / "artifacts/sha256" / digits[:2] / digits).write_bytes(DATA[:-1] + b"x")
+    refused = await door.api.get(PATH)
+    assert refused.status == 422
+    assert "damaged" in refused.json()["message"]
+    assert (await door.api.call("HEAD", PATH)).status == 404
+    assert (await door.api.call("PUT", PATH, data=DATA)).status == 201
+    assert (await door.api.get(PATH)).body == DATA
 
 
 async def test_wrong_bytes_and_wrong_digests_are_refused(door: Any) -> None:
