@@ -1,14 +1,14 @@
 """Make the server hold wanted objects: upload artifacts, create or update, wait until each is observed."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from aspora.cli.rest import Rest
 from aspora.cli.targets import DEFAULT_DOMAIN
 from aspora.client.paths import object_path
-from aspora.meta.errors import AlreadyExists, Conflict, NotFound, StatusError, Timeout, Unavailable
+from aspora.meta.errors import AlreadyExists, Conflict, Forbidden, NotFound, StatusError, Timeout, Unavailable
 
 Wire = Mapping[str, Any]
 Change = Literal["created", "configured", "unchanged"]
@@ -122,7 +122,8 @@ class Applier:
             applied = self._write(resource, wanted)
         except (Conflict, AlreadyExists):
             applied = self._write(resource, wanted)
-        return replace(applied, warnings=(*wanted.warnings, *applied.warnings, *self._rest.warnings))
+        servers = unsaid(self._rest.warnings, said=wanted.warnings)
+        return replace(applied, warnings=(*wanted.warnings, *applied.warnings, *servers))
 
     def _placed(self, wanted: Wanted, resource: Wire) -> Wanted:
         """With its domain, where its kind needs one."""
@@ -160,6 +161,21 @@ class Applier:
         if resource["name"] == "domains":
             self._domains_to_be.add(wanted.name)
         return Applied(new, "created")
+
+    def held_back(self, skill: Wire) -> str:
+        """What to say when production does not serve a skill's latest revision alone; "" when it does."""
+        metadata, latest = skill["metadata"], (skill.get("status") or {}).get("latestRevision")
+        path = object_path("routes", f"{metadata['name']}.production", domain=metadata["domain"])
+        try:
+            traffic = self._rest.call("GET", path)["spec"].get("traffic", [])
+        except (NotFound, Forbidden):
+            return ""
+        others = [t["revision"] for t in traffic if t["revision"] != latest]
+        if not others or latest is None:
+            return ""
+        partly = " in part" if len(others) < len(traffic) else " (rolled back)"
+        forward = f"aspora rollback {metadata['domain']}/{metadata['name']} --to {latest}"
+        return f"production points at {', '.join(others)}{partly}, not at {latest}; to go forward: {forward}"
 
     def wait_observed(self, obj: Wire, *, timeout_seconds: float = WAIT_SECONDS) -> Wire:
         """The object once its controller has seen this generation.
@@ -216,7 +232,7 @@ def apply_all(
             written.append((item, e))
         on_written(item)
     for item, outcome in written:
-        on_done(item, _observed(applier, item, outcome) if wait else outcome)
+        on_done(item, _held_back(applier, item, _observed(applier, item, outcome) if wait else outcome))
 
 
 def _observed(applier: Applier, item: Wanted, outcome: "Applied | StatusError") -> "Applied | StatusError":
@@ -227,6 +243,22 @@ def _observed(applier: Applier, item: Wanted, outcome: "Applied | StatusError") 
         return replace(outcome, object=applier.wait_observed(outcome.object))
     except StatusError as e:
         return e
+
+
+def _held_back(applier: Applier, item: Wanted, outcome: "Applied | StatusError") -> "Applied | StatusError":
+    """With a warning when nothing changed and production serves something else: what was applied now runs nowhere."""
+    if item.artifact is None or isinstance(outcome, StatusError) or outcome.change != "unchanged":
+        return outcome
+    try:
+        told = applier.held_back(outcome.object)
+    except StatusError as e:
+        return e
+    return replace(outcome, warnings=(*outcome.warnings, told)) if told else outcome
+
+
+def unsaid(warnings: Iterable[str], *, said: Sequence[str]) -> list[str]:
+    """Warnings of the schema that the loader has not given before, with file and line."""
+    return [w for w in warnings if not any(one.endswith(w.removeprefix("Inactive: spec.")) for one in said)]
 
 
 def revision_text(applied: Applied) -> str:

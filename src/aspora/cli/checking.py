@@ -8,7 +8,7 @@ from aspora.apis.builtins import load_kinds
 from aspora.apis.decode import decode
 from aspora.apis.fields import inactive_fields
 from aspora.apis.kind import Kind, Scope, Wire
-from aspora.cli.applying import Wanted
+from aspora.cli.applying import Wanted, unsaid
 from aspora.cli.targets import DEFAULT_DOMAIN
 from aspora.cli.wanted import find_wanted, problems_of
 from aspora.kit.registry import UnknownExtension
@@ -71,7 +71,7 @@ def _check(item: Wanted, *, domain: str) -> Checked:
         decode(kind, obj)
     except Invalid as e:
         return Checked(name, tuple(f"{item.source}: {problem}" for problem in problems_of(e)), item.warnings)
-    return Checked(name, (), (*item.warnings, *_inactive(kind, obj)))
+    return Checked(name, (), (*item.warnings, *unsaid(_inactive(kind, obj), said=item.warnings)))
 
 
 def _inactive(kind: Kind, obj: Wire) -> Iterator[str]:

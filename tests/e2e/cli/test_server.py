@@ -78,6 +78,10 @@ def test_a_change_is_shown_then_applied_then_rolled_back(aspora: Aspora, new_ski
     assert match is not None
     old, new = match.groups()
     assert f"now points at {old} (was {new})" in aspora.ok("rollback", "cycle/screen")
+    again = aspora.run("apply", "-f", str(folder))
+    assert f"unchanged (revision {new})" in again.out
+    assert f"production points at {old} (rolled back)" in again.err
+    assert f"aspora rollback cycle/screen --to {new}" in again.err
     oldest = aspora.run("rollback", "cycle/screen")
     assert oldest.code == 2
     assert "oldest" in oldest.err

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from aspora.cli.applying import NEW_DOMAIN, Applied, Applier, Wanted, apply_all, revision_text
+from aspora.cli.applying import NEW_DOMAIN, Applied, Applier, Wanted, apply_all, revision_text, unsaid
 from aspora.meta.errors import Conflict, Invalid, StatusError, Timeout, Unavailable
 
 DIGEST = "sha256:" + "a" * 64
@@ -32,6 +32,37 @@ def test_an_artifact_is_sent_once(gateway: Any) -> None:
     path = f"/api/v1/domains/wealth/artifacts/{DIGEST}"
     assert [m for m, p in gateway.calls if p == path] == ["HEAD", "PUT", "HEAD"]
     assert gateway.artifacts[DIGEST] == b"tar"
+
+
+def test_what_production_does_not_serve_is_told_when_nothing_changed(gateway: Any) -> None:
+    def point(*revisions: str) -> None:
+        traffic = [{"revision": r, "shareBp": 10_000 // len(revisions)} for r in revisions]
+        gateway.objects["/api/v1/domains/wealth/routes/goal.production"] = {"spec": {"traffic": traffic}}
+
+    def warnings() -> list[str]:
+        done: list[Applied] = []
+        apply_all(
+            Applier(gateway), [skill()], wait=True, on_written=lambda _: None, on_done=lambda _, o: done.append(o)
+        )
+        return list(done[0].warnings)
+
+    Applier(gateway).apply(skill())
+    gateway.objects["/api/v1/domains/wealth/skills/goal"]["status"] = {"observedGeneration": 1, "latestRevision": "g-2"}
+    assert warnings() == []
+    point("g-2")
+    assert warnings() == []
+    forward = "to go forward: aspora rollback wealth/goal --to g-2"
+    point("g-1")
+    assert warnings() == [f"production points at g-1 (rolled back), not at g-2; {forward}"]
+    point("g-1", "g-2")
+    assert warnings() == [f"production points at g-1 in part, not at g-2; {forward}"]
+
+
+def test_what_the_loader_has_said_with_file_and_line_is_not_said_again() -> None:
+    said = "aspora.config.yaml:2:10: permissions.tools: there is no tool 'reed'; did you mean 'read'?"
+    news = "Inactive: spec.visibility: access goes by roles alone so far"
+    again = "Inactive: spec.permissions.tools: there is no tool 'reed'; did you mean 'read'?"
+    assert unsaid([again, news], said=[said]) == [news]
 
 
 def test_a_dry_run_sends_and_stores_nothing(gateway: Any) -> None:
@@ -112,7 +143,7 @@ def test_waiting_ends_when_the_controller_has_seen_the_generation(gateway: Any) 
 
     applier = Applier(gateway, sleep=controller)
     done: list[Applied] = []
-    apply_all(applier, [skill()], wait=True, on_written=lambda _: None, on_done=lambda _, outcome: done.append(outcome))  # type: ignore[arg-type]
+    apply_all(applier, [skill()], wait=True, on_written=lambda _: None, on_done=lambda _, outcome: done.append(outcome))
     assert revision_text(done[0]) == " (revision goal-1)"
 
 
