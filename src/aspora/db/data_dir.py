@@ -21,6 +21,8 @@ from aspora.meta.errors import Conflict, Forbidden, StatusError, Unavailable
 
 SYSTEM_DATA_DIR = Path("/var/lib/aspora")
 _LOCK_NAME = "aspora.lock"
+_BEFORE_THE_LOCK = frozenset({"demo", "aspora.log"})
+"""What Aspora itself may put into a data folder before it first takes the lock."""
 _LOCK_ATTEMPTS = 7
 _LOCK_PAUSE_SECONDS = 0.05
 _WAY_OUT = "choose another folder with --data-dir or ASPORA_DATA_DIR"
@@ -59,18 +61,32 @@ def prepare_data_dir(path: Path, *, uid: int) -> Path:
 
     Raises:
         Forbidden: Another user owns it, or it can't be made for want of permission.
+        Conflict: It holds files of somebody else: Aspora wants a folder of its own.
         Unavailable: It can't be made for another reason: a file in its place, a read-only or full disk.
     """
     with explained(path):
         folder = path.expanduser().resolve()
         _make(folder, uid=uid)
         owner = folder.stat().st_uid
+        strangers = _strangers(folder) if owner == uid else []
     if owner != uid:
         raise Forbidden(
             f"data folder {str(folder)!r} belongs to user {user_name(owner)!r} and Aspora runs as {user_name(uid)!r};"
             f" run it as {user_name(owner)!r}, or {_WAY_OUT}"
         )
+    if strangers:
+        shown = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
+        raise Conflict(
+            f"folder {str(folder)!r} is not empty and not a data folder of Aspora (it holds {shown});"
+            f" name a new or empty folder with --data-dir or ASPORA_DATA_DIR"
+        )
     return folder
+
+
+def _strangers(folder: Path) -> list[str]:
+    """What lies in a folder that no Aspora has used yet."""
+    names = {entry.name for entry in folder.iterdir()}
+    return [] if _LOCK_NAME in names else sorted(names - _BEFORE_THE_LOCK)
 
 
 def _make(folder: Path, *, uid: int) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import pydantic_ai
 from genai_prices.data_snapshot import get_snapshot
 from pydantic_ai import Agent, UnexpectedModelBehavior
 from pydantic_ai.tools import RunContext, ToolDefinition
@@ -24,6 +25,8 @@ from aspora.executor.failures import ExecutionFailed
 from aspora.executor.journal import CallThrough, Emit, Journal
 from aspora.kit.clock import Clock
 from aspora.models.interface import ModelClient, ModelRequest, Purse
+
+pydantic_ai.BANNER_ENABLED = False  # the library would print an advertisement into our terminal
 
 MAX_STEPS = 12
 MAX_IDENTICAL_CALLS = 3

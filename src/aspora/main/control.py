@@ -75,9 +75,7 @@ def detach(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> 
     log = data_dir / LOG_NAME
     handle = _open_log(log)
     since = os.fstat(handle).st_size
-    command = [sys.executable, "-m", "aspora"]
-    if overrides.get("data_dir") is not None:
-        command += ["--data-dir", str(overrides["data_dir"])]
+    command = [sys.executable, "-m", "aspora", "--data-dir", str(data_dir)]
     try:
         process = subprocess.Popen(
             [*command, "up"], stdin=subprocess.DEVNULL, stdout=handle, stderr=handle, start_new_session=True, cwd="/"

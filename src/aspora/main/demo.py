@@ -7,7 +7,9 @@ the skills that need one talk to the scripted model server, and the output says 
 import asyncio
 import contextlib
 import json
+import os
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import AsyncGenerator, Iterator
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from aspora.cli import exit_codes
-from aspora.cli.applying import Applier
+from aspora.cli.applying import Applier, Wanted
 from aspora.cli.output import Output, Progress
 from aspora.cli.rest import Rest
 from aspora.cli.result import STATE_STYLES, cost_text, duration_text, succeeded
@@ -29,6 +31,7 @@ from aspora.main.up import Running, give_up_when_stopped, running, stop_on_signa
 from aspora.meta.errors import NotFound, Unavailable
 from aspora.telemetry.logs import configure_logging
 
+AGENT_DRIVER = "agent"
 CASES_A_SKILL = 2
 WAIT_SECONDS = 60
 SCRIPT = Path(__file__).parents[1] / "testing" / "scripts" / "demo.yaml"
@@ -48,6 +51,21 @@ class Case:
         """What is asked, in one line, with what the case says of itself."""
         text = self.input.get("userMessage") or json.dumps(self.input.get("metadata", {}), ensure_ascii=False)
         return re.sub(r"\s+", " ", text) + (f" ({self.description})" if self.description else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the demo will do, read and checked before anything is started.
+
+    Attributes:
+        folder: The folder of skills.
+        wanted: What it holds.
+        program: How a person calls the command from here.
+    """
+
+    folder: Path
+    wanted: list[Wanted]
+    program: str
 
 
 def find_skills_folder(settings: Settings) -> Path:
@@ -114,20 +132,22 @@ async def _model_endpoint(settings: Settings) -> AsyncGenerator[tuple[Settings, 
         await process.wait()
 
 
-def _deploy(rest: Rest, folder: Path, out: Output) -> list[Case]:
-    """Apply everything in the folder; the questions of the skills that are there now."""
-    wanted, cases = list(load_wanted(folder)), list[Case]()
+def _deploy(rest: Rest, plan: Plan, out: Output, stop: asyncio.Event) -> list[Case]:
+    """Apply everything that is wanted; the questions of the skills that are there now."""
+    wanted, cases = plan.wanted, list[Case]()
     applier = Applier(rest)
     with Progress(out, total=len(wanted), title="deploying") as progress:
         deployed = []
         for item in wanted:
+            if stop.is_set():
+                return []
             applied = applier.apply(item)
             if item.object["kind"] == "Skill":
                 deployed.append((item, applied))
             progress.step(item.name)
         for item, applied in deployed:
             applier.wait_observed(applied.object)
-            cases += cases_of(item.domain, folder / item.domain / item.name)
+            cases += cases_of(item.domain, plan.folder / item.domain / item.name)
     return cases
 
 
@@ -165,9 +185,9 @@ def _print_table(out: Output, executions: list[dict[str, Any]], scripted_models:
     rows: list[list[str]] = []
     for execution in executions:
         status, spec = execution["status"], execution["spec"]
-        answered_by = "model" if status.get("inputTokens") else "handler"
-        if answered_by == "model" and scripted_models:
-            answered_by = "scripted model"
+        by_model = "scripted model" if scripted_models else "model"
+        answered = {"": "-", AGENT_DRIVER: by_model if status.get("outputTokens") else "-"}
+        answered_by = answered.get(status.get("driver") or "", "handler")
         rows.append(
             [
                 f"{execution['metadata']['domain']}/{spec['skill']}",
@@ -183,15 +203,17 @@ def _print_table(out: Output, executions: list[dict[str, Any]], scripted_models:
     good = sum(succeeded(e) for e in executions)
     style = STATE_STYLES["Succeeded" if good == len(executions) else "Failed"]
     total = sum(int(e["status"].get("costMicroUsd") or 0) for e in executions)
-    out.line(out.style(f"{good} of {len(executions)} succeeded, {cost_text({'costMicroUsd': total})} in all", style))
+    charged = " at list price (nothing was charged)" if scripted_models else ""
+    money = cost_text({"costMicroUsd": total}) + charged
+    out.line(out.style(f"{good} of {len(executions)} succeeded, {money} in all", style))
 
 
 def _show(
-    settings: Settings, out: Output, up_now: Running, *, folder: Path, scripted_models: bool, stop: asyncio.Event
+    settings: Settings, out: Output, up_now: Running, *, plan: Plan, scripted_models: bool, stop: asyncio.Event
 ) -> bool:
     """The demo itself, over the API like any client; True when everything succeeded, False too when it was stopped."""
     rest = Rest(up_now.url, up_now.admin_key_path.read_text().strip())
-    cases = _deploy(rest, folder, out)
+    cases = _deploy(rest, plan, out, stop)
     names: list[str] = []
     with Progress(out, total=len(cases), title="running") as progress:
         for case in cases:
@@ -199,35 +221,36 @@ def _show(
                 return False
             names.append(_run_case(rest, case))
             progress.step(f"{case.domain}/{case.skill}")
+    if stop.is_set():
+        return False
     executions: list[dict[str, Any]] = [rest.call("GET", f"/api/v1/executions/{name}") for name in names]
     _print_answers(out, cases, executions)
     _print_table(out, executions, scripted_models)
     if scripted_models:
         out.line()
         out.line(
-            "No model endpoint is configured, so the answers marked 'scripted model' come from a script, not a model."
+            "No model endpoint is configured: answers marked 'scripted model' come from a script, not from a model."
         )
-        out.line(
-            "With OPENROUTER_API_KEY, or ASPORA_MODEL_URL for any OpenAI-compatible endpoint, a model answers them."
-        )
-    _print_next(out, settings, executions)
+        out.line("Set OPENROUTER_API_KEY, or ASPORA_MODEL_URL for any OpenAI-compatible endpoint, and a model answers.")
+    _print_next(out, settings, plan.program, executions)
     return bool(executions) and all(succeeded(e) for e in executions)
 
 
-def _print_next(out: Output, settings: Settings, executions: list[dict[str, Any]]) -> None:
+def _print_next(out: Output, settings: Settings, program: str, executions: list[dict[str, Any]]) -> None:
     where = f"--data-dir {settings.data_dir}"
+    failed = [e for e in executions if not succeeded(e)]
     out.line()
     out.line("Look further (the demo's data is kept):")
-    out.line(f"  aspora up --detach {where}")
-    if executions:
-        out.line(f"  aspora logs {executions[0]['metadata']['name']} {where}")
-    out.line(f"  aspora get executions {where}")
-    out.line(f"  aspora down {where}")
+    out.line(f"  {program} up --detach {where}")
+    for execution in (failed or executions)[:1]:
+        out.line(f"  {program} logs {execution['metadata']['name']} {where}")
+    out.line(f"  {program} get executions {where}")
+    out.line(f"  {program} down {where}")
 
 
-async def _demo(settings: Settings, out: Output, folder: Path) -> int:
+async def _demo(settings: Settings, out: Output, plan: Plan) -> int:
     stop, ready = asyncio.Event(), asyncio.Event()
-    stop_on_signals(stop)
+    stop_on_signals(stop, tell=out.note)
 
     async def everything() -> int:
         out.note("starting Aspora")
@@ -236,22 +259,27 @@ async def _demo(settings: Settings, out: Output, folder: Path) -> int:
             running(configured, tell=out.note, stop=stop) as up_now,
         ):
             out.note(f"ready in {up_now.started_in_seconds:.1f} s")
-            show = partial(_show, settings, out, up_now, folder=folder, scripted_models=scripted_models, stop=stop)
-            good = await asyncio.to_thread(show)
-            out.note("stopping")
-        out.note("stopped; nothing is left running")
-        return exit_codes.OK if good else exit_codes.FAILED
+            show = partial(_show, settings, out, up_now, plan=plan, scripted_models=scripted_models, stop=stop)
+            return exit_codes.OK if await asyncio.to_thread(show) else exit_codes.FAILED
 
     try:
-        return await give_up_when_stopped(everything(), stop=stop, ready=ready)
+        code = await give_up_when_stopped(everything(), stop=stop, ready=ready)
     except ChildFailed as e:
         out.error(f"{e}; its messages stand above. Check the installation: aspora doctor")
         return exit_codes.FAILED
+    out.note("stopped; nothing is left running")
+    return code
+
+
+def _program() -> str:
+    """How a person calls `aspora` from here: by name when it is on the path, else by its file."""
+    return "aspora" if shutil.which("aspora") else os.path.relpath(Path(sys.executable).with_name("aspora"))
 
 
 def demo(settings: Settings, out: Output) -> int:
     """Run the demo in a data directory of its own, `demo` in the configured one; returns the exit code."""
     folder = find_skills_folder(settings)
+    plan = Plan(folder, load_wanted(folder), _program())
     own = replace(settings, data_dir=settings.data_dir / "demo", port=0, url="", api_key="", log_level="warning")
     configure_logging(level="WARNING", form="console")
-    return asyncio.run(_demo(own, out, folder))
+    return asyncio.run(_demo(own, out, plan))

@@ -1,15 +1,29 @@
-"""`aspora uninstall`: removes what Aspora keeps on this machine, and nothing else."""
+"""`aspora uninstall`: removes what Aspora keeps in its data directory, and nothing else."""
 
 import os
 import shutil
-import subprocess
+import stat
 from pathlib import Path
 
 from aspora.cli import exit_codes
 from aspora.cli.output import Output
 from aspora.db.os_user import ROOT_UID, SERVER_USER_NAME, user_exists
-from aspora.main.control import LOCK_NAME, lock_is_held
+from aspora.main.control import LOCK_NAME, LOG_NAME, lock_is_held
+from aspora.main.endpoint import FILE_NAME, KEY_FILE_NAME
 from aspora.main.settings import Settings
+
+FOLDERS = ("demo", "cache", "sandbox", "runtime", "run", "artifacts", "postgres")
+FILES = (
+    "postgres.log",
+    "postgres.log.1",
+    LOG_NAME,
+    f"{LOG_NAME}.1",
+    FILE_NAME,
+    "postgres.credentials",
+    KEY_FILE_NAME,
+    LOCK_NAME,
+)
+"""In the order of removal: the mark by which the folder is known goes last, so that a broken removal can be repeated."""
 
 
 def _size_text(folder: Path) -> str:
@@ -17,35 +31,61 @@ def _size_text(folder: Path) -> str:
     return f"{total / 1e6:.0f} MB"
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether the folder bears the marks of a data directory: a mistyped path must not be emptied."""
-    return (folder / LOCK_NAME).is_file()
+def _strangers(folder: Path) -> list[str]:
+    """What lies in the folder and is not Aspora's."""
+    own = [*FOLDERS, *FILES]
+    return sorted(entry.name for entry in folder.iterdir() if entry.name not in own)
+
+
+def _remove_tree(folder: Path) -> None:
+    """Remove a folder with read-only parts (unpacked artifacts are read-only on purpose); follows no link."""
+    for parent, _, _ in os.walk(folder):
+        mode = os.lstat(parent).st_mode
+        if stat.S_ISDIR(mode) and mode & 0o700 != 0o700:
+            os.chmod(parent, stat.S_IMODE(mode) | 0o700)
+    shutil.rmtree(folder)
+
+
+def _remove(folder: Path) -> None:
+    for name in FOLDERS:
+        if (folder / name).is_dir():
+            _remove_tree(folder / name)
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _refusal(folder: Path) -> str:
+    """Why the folder must not be touched; "" when it may be removed."""
+    if not any((marked / LOCK_NAME).is_file() for marked in (folder, folder / "demo")):
+        return f"{str(folder)!r} does not look like a data directory of Aspora; nothing was removed"
+    for used in (folder, folder / "demo"):
+        if lock_is_held(used):
+            return f"an Aspora is using {str(used)!r}; stop it first: aspora down --data-dir {used}"
+    if strangers := _strangers(folder):
+        shown = ", ".join(strangers[:5]) + (" …" if len(strangers) > 5 else "")
+        return f"{str(folder)!r} holds what is not Aspora's: {shown}; move that away first, nothing was removed"
+    return ""
 
 
 def uninstall(settings: Settings, out: Output, *, confirmed: bool) -> int:
-    """Say, and when confirmed do: the data directory goes, and as root the database's operating-system user."""
+    """Say what would go, and when confirmed remove it."""
     folder = settings.data_dir
-    removes_user = os.geteuid() == ROOT_UID and user_exists(SERVER_USER_NAME)
-    if not folder.exists() and not removes_user:
+    if not folder.exists():
         out.line(f"nothing to remove: there is no data directory {folder}")
         return exit_codes.OK
-    if folder.exists() and not _is_ours(folder):
-        out.error(f"{str(folder)!r} does not look like a data directory of Aspora; nothing was removed")
-        return exit_codes.FAILED
-    if lock_is_held(folder):
-        out.error(f"an Aspora is using {str(folder)!r}; stop it first: aspora down")
-        return exit_codes.FAILED
-    verb = "removing" if confirmed else "would remove"
-    if folder.exists():
-        out.line(f"{verb} {folder} ({_size_text(folder)}: database, artifacts, keys, logs)")
-    if removes_user:
-        out.line(f"{verb} the operating-system user {SERVER_USER_NAME!r}")
+    if refusal := _refusal(folder):
+        out.error(refusal)
+        return exit_codes.REFUSED
+    shown = f"{folder} ({_size_text(folder)}: database, artifacts, keys, logs)"
     if not confirmed:
+        out.line(f"would remove {shown}")
         out.line("Nothing was touched. This can't be undone: aspora uninstall --yes")
         return exit_codes.OK
-    if folder.exists():
-        shutil.rmtree(folder)
-    if removes_user:
-        subprocess.run(["userdel", SERVER_USER_NAME], check=False, capture_output=True)
+    out.line(f"removing {shown}")
+    _remove(folder)
+    if os.geteuid() == ROOT_UID and user_exists(SERVER_USER_NAME):
+        out.line(f"The operating-system user {SERVER_USER_NAME!r} stays: other data directories may need it.")
+        out.line(f"When none does: userdel {SERVER_USER_NAME}")
     out.line("Done. The program itself goes with its environment: make clean, or pip uninstall aspora aspora-sdk")
     return exit_codes.OK

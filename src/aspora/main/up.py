@@ -154,11 +154,17 @@ async def running(settings: Settings, *, tell: Tell, stop: asyncio.Event) -> Asy
                         await asyncio.gather(keeper, return_exceptions=True)
 
 
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set the event on SIGTERM, SIGINT and SIGHUP; a second signal changes nothing, stopping is bounded anyway."""
+def stop_on_signals(stop: asyncio.Event, *, tell: Tell) -> None:
+    """Set the event on SIGTERM, SIGINT and SIGHUP and say so once; a second signal changes nothing."""
     loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if not stop.is_set():
+            tell("stopping")
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, on_signal)
 
 
 async def give_up_when_stopped(work: Coroutine[Any, Any, int], *, stop: asyncio.Event, ready: asyncio.Event) -> int:
@@ -184,14 +190,13 @@ async def _serve(settings: Settings, out: Output, *, stop: asyncio.Event, ready:
         out.line("  next            aspora apply -f skills/   (Ctrl-C stops Aspora)")
         out.stdout.flush()
         await stop.wait()
-        out.note("stopping")
     out.note("stopped")
     return exit_codes.OK
 
 
 async def _up(settings: Settings, out: Output) -> int:
     stop, ready = asyncio.Event(), asyncio.Event()
-    stop_on_signals(stop)
+    stop_on_signals(stop, tell=out.note)
     try:
         return await give_up_when_stopped(_serve(settings, out, stop=stop, ready=ready), stop=stop, ready=ready)
     except ChildFailed as e:

@@ -47,6 +47,7 @@ def artifact_store(settings: Settings) -> ArtifactStore:
 def artifact_cache(settings: Settings, store: ArtifactStore, clock: Clock) -> ArtifactCache:
     """Unpacked artifacts, checked, kept while they are used."""
     folder = settings.data_dir / "cache" / "artifacts"
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return ArtifactCache(store, folder=folder, unpack=unpack, digest_of_folder=folder_digest, clock=clock)
 
 

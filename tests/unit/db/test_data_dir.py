@@ -104,3 +104,11 @@ def test_the_first_closed_folder_on_the_way_is_found(tmp_path: Path) -> None:
     file.write_text("")
     file.chmod(0o200)
     assert first_closed(file, me) == file
+
+
+def test_a_folder_of_somebody_elses_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(Conflict, match=r"thesis\.tex"):
+        prepare_data_dir(tmp_path, uid=os.geteuid())
+    (tmp_path / "aspora.lock").write_text("")
+    assert prepare_data_dir(tmp_path, uid=os.geteuid()) == tmp_path.resolve()
