@@ -1,6 +1,8 @@
 # `make` alone lists the targets. Everything runs inside .venv, which `make env` creates from the hashed lock.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+# Certificates of the system, so that the package index is reached where a proxy looks into TLS.
+export UV_SYSTEM_CERTS ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)

@@ -23,7 +23,7 @@ FILES = (
     KEY_FILE_NAME,
     LOCK_NAME,
 )
-"""In the order of removal: the mark by which the folder is known goes last, so that a broken removal can be repeated."""
+"""In the order of removal: the mark of a data directory goes last, so that a broken removal can be repeated."""
 
 
 def _size_text(folder: Path) -> str:
