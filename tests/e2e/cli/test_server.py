@@ -268,6 +268,17 @@ def test_apply_watch_follows_edits(aspora: Aspora, new_skill: Callable[..., Path
         timer.cancel()
 
 
+def test_an_unknown_domain_is_made_as_the_refusal_says(aspora: Aspora) -> None:
+    refused = aspora.run("run", "new-team/anything", "hi")
+    words = re.search(r"create it with 'aspora (create domain new-team)'", refused.err)
+    assert words is not None, refused.err
+    assert "domain/new-team created" in aspora.ok(*words[1].split(), "--owner-team", "ops")
+    assert "ops" in aspora.ok("get", "domain", "new-team")
+    again = aspora.run("create", "domain", "new-team")
+    assert again.code == 4
+    assert "there is a domain 'new-team' already" in again.err
+
+
 def test_a_new_key_reaches_what_its_role_allows_and_no_further(aspora: Aspora) -> None:
     key = aspora.ok("create", "apikey", "reader", "--role", "viewer", "-d", "wealth", "--expires", "1h").strip()
     assert re.fullmatch(r"aspora_wealth\.reader_[0-9a-f]{64}", key)

@@ -1,4 +1,4 @@
-"""`aspora create`: a new skill on disk, or a new API key on the server."""
+"""`aspora create`: a new skill on disk, or a new domain or API key on the server."""
 
 import argparse
 import os
@@ -11,12 +11,14 @@ from aspora.cli import exit_codes
 from aspora.cli.app import Cli
 from aspora.cli.rest import Rest
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option
+from aspora.client.paths import object_path
 from aspora.meta.errors import API_VERSION, AlreadyExists, NotFound
 from aspora.meta.quantities import parse_seconds
 
 EXAMPLES = """examples:
   aspora create skill hr/resume-screen                      a Python handler, its tests, its golden cases
   aspora create skill hr/interview --lang markdown --role manager
+  aspora create domain hr --display-name "Human resources" --owner-team people-ops
   aspora create apikey ci --role author -d hr               prints the key, once
   aspora create apikey ops --role operator --all-domains --expires 30d
 """
@@ -35,6 +37,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     skill.add_argument("--role", choices=ROLES, default="specialist", help="default: specialist")
     skill.add_argument("--lang", choices=LANGUAGES, default="python", help="a handler, or SKILL.md alone")
     skill.add_argument("--path", default="", metavar="DIR", help="the folder of domains (default: skills)")
+    domain = kinds.add_parser("domain", help="a team's namespace; its folder's domain.yaml may say more")
+    domain.add_argument("name", help="the domain's name")
+    domain.add_argument("--display-name", default="", metavar="TEXT", help="for people (default: the name)")
+    domain.add_argument("--owner-team", default="", metavar="TEAM", help="the team that answers for it")
     key = kinds.add_parser("apikey", help="a key for a person or a program; shown once")
     key.add_argument("name", help="the key's name")
     key.add_argument("--role", action="append", required=True, metavar="ROLE", help="what it may do; repeat for more")
@@ -46,7 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Make what was asked for."""
-    return _create_skill(args, cli) if args.what == "skill" else _create_key(args, cli)
+    makers = {"skill": _create_skill, "domain": _create_domain, "apikey": _create_key}
+    return makers[args.what](args, cli)
 
 
 def _create_skill(args: argparse.Namespace, cli: Cli) -> int:
@@ -65,6 +72,19 @@ def _create_skill(args: argparse.Namespace, cli: Cli) -> int:
     cli.out.note(f"      aspora test {folder}")
     cli.out.note(f'      aspora run {here} "hello"')
     cli.out.note(f"      aspora apply -f {folder}")
+    return exit_codes.OK
+
+
+def _create_domain(args: argparse.Namespace, cli: Cli) -> int:
+    given = {"displayName": args.display_name, "ownerTeam": args.owner_team}
+    spec = {name: text for name, text in given.items() if text}
+    try:
+        cli.rest().call("POST", object_path("domains"), body=_object("Domain", args.name, "", spec))
+    except AlreadyExists:
+        hint = f"change it with a manifest: aspora get domain {args.name} -o yaml; aspora apply -f FILE"
+        raise AlreadyExists(f"there is a domain {args.name!r} already; {hint}") from None
+    cli.out.line(f"domain/{args.name} created")
+    cli.out.note(f"Next: aspora create skill {args.name}/my-skill")
     return exit_codes.OK
 
 
