@@ -61,7 +61,7 @@ class Applied:
     Attributes:
         object: As the server has it now, or in a dry run would have it.
         before: As the server had it; None when it had none.
-        warnings: Its own and the server's.
+        warnings: Its own and the server's; those of an unchanged object only in a dry run.
     """
 
     object: Wire
@@ -122,6 +122,8 @@ class Applier:
             applied = self._write(resource, wanted)
         except (Conflict, AlreadyExists):
             applied = self._write(resource, wanted)
+        if applied.change == "unchanged" and not self._dry_run:
+            return applied  # It was warned of when it became so.
         servers = unsaid(self._rest.warnings, said=wanted.warnings)
         return replace(applied, warnings=(*wanted.warnings, *applied.warnings, *servers))
 

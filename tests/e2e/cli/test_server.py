@@ -64,6 +64,22 @@ def test_apply_twice_changes_nothing_and_says_so(aspora: Aspora) -> None:
     assert aspora.run("diff", "-f", "skills/").code == 0
 
 
+def test_equal_warnings_are_said_once_and_only_when_something_changed(
+    aspora: Aspora, new_skill: Callable[..., Path]
+) -> None:
+    for name in ("warned/a", "warned/b"):
+        folder = new_skill(name)
+        config = folder / "aspora.config.yaml"
+        config.write_text(config.read_text() + "\ntriggers:\n  - type: command\n    name: go\n")
+    tree = str(folder.parents[1])
+    first = aspora.run("apply", "-f", tree)
+    told = [line for line in first.err.splitlines() if "spec.triggers" in line]
+    assert len(told) == 1, first.err
+    assert told[0].startswith("Warning: Inactive: spec.triggers")
+    assert told[0].endswith("(2 skills)")
+    assert "Warning" not in aspora.run("apply", "-f", tree).err
+
+
 def test_a_change_is_shown_then_applied_then_rolled_back(aspora: Aspora, new_skill: Callable[..., Path]) -> None:
     folder = new_skill("cycle/screen")
     assert "created (revision screen-" in aspora.ok("apply", "-f", str(folder))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,13 @@ def test_created_then_unchanged_then_configured(gateway: Any) -> None:
     again = applier.apply(skill())
     assert (again.change, again.before is not None) == ("unchanged", True)
     assert applier.apply(skill(role="field")).change == "configured"
+
+
+def test_an_unchanged_object_is_not_warned_of_again(gateway: Any) -> None:
+    odd = replace(skill(), warnings=("odd",))
+    assert Applier(gateway).apply(odd).warnings == ("odd",)
+    assert Applier(gateway).apply(odd).warnings == ()
+    assert Applier(gateway, dry_run=True).apply(odd).warnings == ("odd",)
 
 
 def test_an_artifact_is_sent_once(gateway: Any) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aspora.cli import exit_codes
@@ -62,6 +62,7 @@ class Report:
         self._as_json = as_json
         self._code = exit_codes.OK
         self._rows: list[Mapping[str, Any]] = []
+        self._warnings: dict[str, list[str]] = {}
 
     def done(self, item: Wanted, outcome: Applied | StatusError) -> None:
         """One thing is applied, or refused by the server."""
@@ -80,7 +81,7 @@ class Report:
             out.line(f"{name} {out.style(outcome.change, STYLES[outcome.change])}{revision_text(outcome)}{would}")
             out.stdout.flush()
         for warning in outcome.warnings:
-            self._cli.out.warn(f"{name}: {warning}")
+            self._warnings.setdefault(warning, []).append(name)
         for condition in status.get("conditions", []):
             if condition["type"] == "Ready" and condition["status"] == "False":
                 self._cli.out.warn(f"{name} is not ready: {condition['reason']}: {condition['message']}")
@@ -95,7 +96,9 @@ class Report:
             self._cli.out.note(f"  {problem}")
 
     def finish(self) -> int:
-        """The last line and the exit code."""
+        """Warnings, equal ones as one; the last line and the exit code."""
+        for warning, names in self._warnings.items():
+            self._cli.out.warn(f"{names[0]}: {warning}" if len(names) == 1 else f"{warning} ({_counted(names)})")
         if self._as_json:
             self._cli.out.json(self._rows)
         elif self._rows:
@@ -104,6 +107,12 @@ class Report:
             total = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
             self._cli.out.line(total + (" (dry run, nothing is stored)" if self._dry_run else ""))
         return self._code
+
+
+def _counted(names: Sequence[str]) -> str:
+    """`5 skills`, of names like `skill/wealth/create-goal`."""
+    kinds = {name.partition("/")[0] for name in names}
+    return f"{len(names)} {kinds.pop() if len(kinds) == 1 else 'object'}s"
 
 
 def run(args: argparse.Namespace, cli: Cli) -> int:
