@@ -55,25 +55,20 @@ def _home_of(uid: int) -> str | None:
 
 
 def prepare_data_dir(path: Path, *, uid: int) -> Path:
-    """Make the folder when it is missing and check that it is ours; returns it resolved.
-
-    As root a new folder gets mode 0711, so that the database's own user can pass through; else 0700.
+    """Make the folder when it is missing, check that it is ours and mark it as such; returns it resolved.
 
     Raises:
         Forbidden: Another user owns it, or it can't be made for want of permission.
         Conflict: It holds files of somebody else: Aspora wants a folder of its own.
         Unavailable: It can't be made for another reason: a file in its place, a read-only or full disk.
     """
+    folder = own_folder(path, uid=uid)
     with explained(path):
-        folder = path.expanduser().resolve()
-        _make(folder, uid=uid)
-        owner = folder.stat().st_uid
-        strangers = _strangers(folder) if owner == uid else []
-    if owner != uid:
-        raise Forbidden(
-            f"data folder {str(folder)!r} belongs to user {user_name(owner)!r} and Aspora runs as {user_name(uid)!r};"
-            f" run it as {user_name(owner)!r}, or {_WAY_OUT}"
-        )
+        strangers = _strangers(folder)
+        if not strangers:
+            # The lock's file is the mark, left before anything else: whatever comes first (`run`, `doctor`, `up`) may
+            # put its things into the folder, and the next command knows it again.
+            os.close(_open_lock(folder))
     if strangers:
         shown = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
         raise Conflict(
@@ -81,6 +76,31 @@ def prepare_data_dir(path: Path, *, uid: int) -> Path:
             f" name a new or empty folder with --data-dir or ASPORA_DATA_DIR"
         )
     return folder
+
+
+def own_folder(path: Path, *, uid: int) -> Path:
+    """Make a folder when it is missing and check that it is ours; returns it resolved.
+
+    As root a new folder gets mode 0711, so that the database's own user can pass through; else 0700.
+
+    Raises:
+        Forbidden: Another user owns it, or it can't be made for want of permission.
+        Unavailable: It can't be made for another reason: a file in its place, a read-only or full disk.
+    """
+    with explained(path):
+        folder = path.expanduser().resolve()
+        _make(folder, uid=uid)
+        owner = folder.stat().st_uid
+    if owner != uid:
+        raise Forbidden(
+            f"data folder {str(folder)!r} belongs to user {user_name(owner)!r} and Aspora runs as {user_name(uid)!r};"
+            f" run it as {user_name(owner)!r}, or {_WAY_OUT}"
+        )
+    return folder
+
+
+def _open_lock(folder: Path) -> int:
+    return os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _strangers(folder: Path) -> list[str]:
@@ -167,9 +187,8 @@ class DataDirLock:
         """
         if self._descriptor is not None:
             return
-        path = self._folder / _LOCK_NAME
         with explained(self._folder):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = _open_lock(self._folder)
         try:
             self._lock(descriptor)
             os.ftruncate(descriptor, 0)

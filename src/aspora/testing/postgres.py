@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from aspora.db.data_dir import prepare_data_dir
+from aspora.db.data_dir import own_folder
 from aspora.db.migrate import Migration, load_migrations, migrate
 from aspora.db.pool import Database
 
@@ -99,7 +99,7 @@ def shared_postgres(folder: Path | None = None) -> Generator[SharedPostgres]:
 def exclusive(path: Path) -> Generator[None]:
     """Hold a lock file that its last user may remove: taken only if the path still names what was locked."""
     while True:
-        prepare_data_dir(path.parent, uid=os.geteuid())
+        own_folder(path.parent, uid=os.geteuid())
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aspora.db.data_dir import DataDirLock, default_data_dir, first_closed, prepare_data_dir
+from aspora.db.data_dir import DataDirLock, default_data_dir, first_closed, own_folder, prepare_data_dir
 from aspora.db.os_user import OsUser
 from aspora.main.control import lock_is_held
 from aspora.meta.errors import Conflict, Forbidden, Unavailable
@@ -112,3 +112,12 @@ def test_a_folder_of_somebody_elses_files_is_refused(tmp_path: Path) -> None:
         prepare_data_dir(tmp_path, uid=os.geteuid())
     (tmp_path / "aspora.lock").write_text("")
     assert prepare_data_dir(tmp_path, uid=os.geteuid()) == tmp_path.resolve()
+
+
+def test_a_prepared_folder_is_known_again_whatever_was_put_into_it(tmp_path: Path) -> None:
+    folder = prepare_data_dir(tmp_path / "data", uid=os.geteuid())
+    (folder / "runtime").mkdir()
+    assert prepare_data_dir(folder, uid=os.geteuid()) == folder
+    assert not lock_is_held(folder)
+    assert own_folder(folder / "runtime", uid=os.geteuid()) == folder / "runtime"
+    assert list((folder / "runtime").iterdir()) == []
