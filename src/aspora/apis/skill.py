@@ -89,6 +89,8 @@ class SkillStatus(ObjectStatus):
 
     latest_revision: str | None = None
     """Name of the Revision of the observed spec."""
+    latest_version: str | None = None
+    """That Revision's version: the spec's own, or with the strategy `timestamp` when it was made (UTC)."""
 
 
 _LATER = {
@@ -192,7 +194,7 @@ def _ready(obj: Wire) -> str:
 
 
 def _version(obj: Wire) -> str:
-    return str(obj["spec"].get("version") or "timestamp")
+    return str(obj["spec"].get("version") or (obj.get("status") or {}).get("latestVersion") or "-")
 
 
 def _part(spec: Mapping[str, Any], name: str) -> Mapping[str, Any]:

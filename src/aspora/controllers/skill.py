@@ -70,15 +70,15 @@ class SkillReconciler:
             await self._clean_up(request)
             return Result()
         revision = await self._ensure_revision(skill)
-        await self._ensure_route(skill, revision)
+        await self._ensure_route(skill, revision["metadata"]["name"])
         await self._report(skill, revision)
         return Result()
 
-    async def _ensure_revision(self, skill: Wire) -> str:
+    async def _ensure_revision(self, skill: Wire) -> Wire:
         digest = skill_digest(skill["spec"])
         name = revision_name(skill["metadata"]["name"], digest)
         try:
-            await self._client.get("Revision", name, domain=skill["metadata"]["domain"])
+            return await self._client.get("Revision", name, domain=skill["metadata"]["domain"])
         except NotFound:
             version = skill["spec"].get("version") or self._clock.now().strftime("%Y%m%d%H%M%S")
             spec = {
@@ -88,7 +88,7 @@ class SkillReconciler:
                 "skillSpec": skill["spec"],
             }
             await self._create_once({**_child("Revision", name, skill), "spec": spec})
-        return name
+        return await self._client.get("Revision", name, domain=skill["metadata"]["domain"])
 
     async def _ensure_route(self, skill: Wire, revision: str) -> None:
         name = route_name(skill["metadata"]["name"], ENVIRONMENT)
@@ -116,21 +116,23 @@ class SkillReconciler:
         except AlreadyExists:
             return
 
-    async def _report(self, skill: Wire, revision: str) -> None:
+    async def _report(self, skill: Wire, revision: Wire) -> None:
         old: dict[str, Any] = dict(skill.get("status") or {})
+        name: str = revision["metadata"]["name"]
         generation: int = skill["metadata"]["generation"]
         conditions = set_condition(
             [Condition.model_validate(c) for c in old.get("conditions", [])],
             type_=READY,
             status="True",
             reason="Deployed",
-            message=f"revision {revision} is made and production follows this skill",
+            message=f"revision {name} is made and production follows this skill",
             now=self._clock.now(),
         )
         new = {
             **old,
             "observedGeneration": generation,
-            "latestRevision": revision,
+            "latestRevision": name,
+            "latestVersion": revision["spec"]["version"],
             "conditions": [to_wire(c) for c in conditions],
         }
         if new != old:

@@ -87,6 +87,7 @@ async def test_a_skill_gets_a_revision_and_production_points_at_it(client: ApiCl
     assert stored["metadata"]["labels"] == {SKILL_LABEL: "toy"}
     assert stored["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]
     assert stored["spec"]["skillSpec"] == made["spec"]
+    assert made["status"]["latestVersion"] == stored["spec"]["version"]
 
 
 async def test_three_runs_write_once(client: ApiClient, admin: ApiClient) -> None:

@@ -76,10 +76,16 @@ def test_refusals_name_the_field(spec: dict[str, Any], field: str) -> None:
 
 def test_columns_and_description() -> None:
     wire = to_wire(decode(KIND, skill(runtime=PYTHON, ownerTeam="care", costCenter="CC-1")))
-    wire["status"] = {"latestRevision": "toy-1", "conditions": [{"type": "Ready", "status": "True"}]}
+    version = next(c for c in KIND.columns if c.name == "VERSION")
+    assert version.cell(wire) == "-"
+    wire["status"] = {
+        "latestRevision": "toy-1",
+        "latestVersion": "20260218120000",
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }
     cells = {c.name: c.cell(wire) for c in KIND.columns}
     assert cells == {
-        "ROLE": "specialist", "VERSION": "timestamp", "READY": "True", "RUNTIME": "python", "CLASS": "inline",
+        "ROLE": "specialist", "VERSION": "20260218120000", "READY": "True", "RUNTIME": "python", "CLASS": "inline",
         "REVISION": "toy-1", "OWNER": "care",
     }  # fmt: skip
     rows = {label: text for section in KIND.describe(wire) for label, text in section.rows}
