@@ -14,6 +14,8 @@ WAIT_SECONDS = 10
 """How long one answer is waited for in silence; a longer execution is followed event by event."""
 PATIENCE_SECONDS = 30.0
 """How long a gateway may be away before we stop waiting."""
+RETRY_SECONDS = 10.0
+"""How long a gateway that asks to be asked again (503 with Retry-After) is asked again."""
 _PAUSE_SECONDS = 0.5
 
 
@@ -36,6 +38,7 @@ class Submission:
         path: Of the skill's executions.
         body: The request.
         key: The idempotency key that makes sending again safe.
+        on_wait: Told why it is sent again; once for each cause.
         monotonic: Seconds that never go back.
         sleep: Waits before trying again.
     """
@@ -47,6 +50,7 @@ class Submission:
         path: str,
         body: Wire,
         key: str,
+        on_wait: Callable[[str], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -54,29 +58,31 @@ class Submission:
         self._path = path
         self._body = body
         self._headers = {"Idempotency-Key": key}
+        self._on_wait = on_wait
         self._monotonic = monotonic
         self._sleep = sleep
 
     def send(self, *, wait_seconds: int) -> Wire:
-        """The execution, ended if that takes no longer; sent again when the connection breaks.
+        """The execution, ended if that takes no longer; sent again when the connection breaks or it is asked for.
 
         Raises:
             StatusError: As the server refused it.
         """
-        give_up_at = self._monotonic() + PATIENCE_SECONDS
-        lost: ConnectionLost | None = None
+        started, was_lost, told = self._monotonic(), False, ""
         while True:
             try:
                 return self._post(wait_seconds)
-            except ConnectionLost as e:
-                lost = e
-            except Unavailable:
-                # A gateway that was never there is not waited for; one that went away is.
-                if lost is None:
+            except Unavailable as e:
+                was_lost = was_lost or isinstance(e, ConnectionLost)
+                if not was_lost and e.retry_after_seconds is None:
+                    raise  # A gateway that was never there is not waited for; one that went away is.
+                pause = e.retry_after_seconds or _PAUSE_SECONDS
+                if self._monotonic() + pause > started + (PATIENCE_SECONDS if was_lost else RETRY_SECONDS):
                     raise
-            if self._monotonic() > give_up_at:
-                raise lost
-            self._sleep(_PAUSE_SECONDS)
+                if e.message != told:
+                    told = e.message
+                    self._on_wait(told)
+            self._sleep(pause)
 
     def find(self) -> Wire:
         """The execution that was started, without waiting for it."""

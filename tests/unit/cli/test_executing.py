@@ -59,7 +59,25 @@ def test_a_gateway_that_stays_away_is_given_up() -> None:
     rest = Posts(*[ConnectionLost("hung up")] * 200)
     with pytest.raises(ConnectionLost):
         submission(rest, clock).send(wait_seconds=60)
-    assert 30 < clock.now < 40
+    assert 29 < clock.now <= 30
+
+
+def test_a_gateway_that_asks_to_be_asked_again_is_asked_as_it_says() -> None:
+    clock, told = Clock(), list[str]()
+    soon = Unavailable("no executor yet", retry_after_seconds=2)
+    rest = Posts(soon, soon, ENDED)
+    asked = Submission(
+        rest, path=PATH, body={}, key="k1", on_wait=told.append, monotonic=clock.monotonic, sleep=clock.sleep
+    )
+    assert asked.send(wait_seconds=60) == ENDED
+    assert (clock.now, told) == (4.0, ["no executor yet"])
+
+
+def test_but_not_for_ever() -> None:
+    clock = Clock()
+    with pytest.raises(Unavailable, match="no executor yet"):
+        submission(Posts(*[Unavailable("no executor yet", retry_after_seconds=2)] * 20), clock).send(wait_seconds=60)
+    assert clock.now == 10
 
 
 def test_finding_again_does_not_wait() -> None:

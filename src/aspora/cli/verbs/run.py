@@ -177,6 +177,7 @@ def _run_on_server(args: argparse.Namespace, cli: Cli, rest: Rest) -> int:
         path=f"/api/v1/domains/{domain}/skills/{skill}/executions",
         body=body,
         key=args.idempotency_key or f"cli-{secrets.token_hex(16)}",
+        on_wait=lambda why: cli.out.note(f"{why} (trying again)"),
     )
     execution: Wire | None = None
     try:
