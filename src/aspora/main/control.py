@@ -170,7 +170,8 @@ def status(settings: Settings, out: Output, *, connect: Callable[[], Rest], as_j
     if endpoint is not None:
         rows.append(("Running since", f"{endpoint.started_at} (process {endpoint.pid})"))
         rows.append(("Data directory", str(settings.data_dir)))
-    rows.append(("Nodes", ", ".join(n["metadata"]["name"] for n in found["nodes"]) or "none: nothing runs executions"))
+    alive = [n["metadata"]["name"] for n in found["nodes"] if n["status"]["state"] == "Alive"]
+    rows.append(("Nodes", ", ".join(alive) or "none: nothing runs executions"))
     rows += [(plural.capitalize(), str(found[plural])) for plural in ("domains", "skills", "revisions")]
     for text in pairs(rows):
         out.line(text)
