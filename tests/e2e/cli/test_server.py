@@ -284,6 +284,21 @@ def test_apply_watch_follows_edits(aspora: Aspora, new_skill: Callable[..., Path
         timer.cancel()
 
 
+def test_records_are_not_watched_but_the_way_is_shown(aspora: Aspora) -> None:
+    told = aspora.run("watch", "executions")
+    assert told.code == 4
+    assert "aspora logs DOMAIN/SKILL" in told.err
+    assert "aspora get nodes" in aspora.run("watch", "nodes").err
+
+
+def test_explain_says_how_to_go_deeper(aspora: Aspora) -> None:
+    last = aspora.ok("explain", "skill.spec").rpartition("\n\n")[2].replace("\n", " ")
+    match = re.search(r"Deeper: (aspora explain )?(skill\.spec\.\w+), also \.", last)
+    assert match is not None, last
+    assert "Deeper" not in aspora.ok("explain", match[2])
+    assert "Deeper" not in aspora.ok("explain", "skill.spec", "--recursive")
+
+
 def test_an_unknown_domain_is_made_as_the_refusal_says(aspora: Aspora) -> None:
     refused = aspora.run("run", "new-team/anything", "hi")
     words = re.search(r"create it with 'aspora (create domain new-team)'", refused.err)

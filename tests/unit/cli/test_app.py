@@ -46,6 +46,13 @@ def test_a_mistyped_verb_gets_the_nearest() -> None:
     assert "did you mean 'aspora apply'" in err
 
 
+@pytest.mark.parametrize("verb", ["get", "delete"])
+def test_only_what_is_needed_is_asked_for(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(verb)
+    assert "are required: kind\n" in capsys.readouterr().err
+
+
 def test_no_server_says_how_to_start_one() -> None:
     code, _, err = run("get", "skills")
     assert code == exit_codes.UNAVAILABLE

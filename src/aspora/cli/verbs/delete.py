@@ -18,7 +18,7 @@ EXAMPLES = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Words and options."""
     parser.add_argument("kind", help="a kind, or kind/name")
-    parser.add_argument("names", nargs="*", help="names, as name or domain/name")
+    parser.add_argument("names", nargs="*", default=[], help="names, as name or domain/name")
     add_domain_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="go the whole way but delete nothing")
     parser.add_argument("--ignore-not-found", action="store_true", help="what is gone already counts as deleted")

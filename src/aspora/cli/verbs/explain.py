@@ -36,6 +36,11 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
         _print_field(cli, field, indent=2)
         if args.recursive and field["hasFields"]:
             _descend(cli, resource, field["path"], indent=6)
+    first, *more = [f["path"] for f in found["fields"] if f["hasFields"]] or [""]
+    if first and not args.recursive:
+        also = f", also {', '.join('.' + path.rpartition('.')[2] for path in more)}" if more else ""
+        cli.out.line()
+        _wrapped(cli, f"Deeper: aspora explain {resource['singularName']}.{first}{also}; all: --recursive", indent=0)
     return exit_codes.OK
 
 

@@ -27,7 +27,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Words and options."""
     parser.add_argument("kind", help="skills, revisions, executions …; `aspora api-resources` lists them, or kind/name")
-    parser.add_argument("names", nargs="*", help="names, as name or domain/name; none for all")
+    parser.add_argument("names", nargs="*", default=[], help="names, as name or domain/name; none for all")
     add_domain_choice(parser)
     add_output_option(parser)
     parser.add_argument("-l", "--selector", default="", help="labels, as key=value,key!=value,'key in (a,b)'")

@@ -11,6 +11,7 @@ from aspora.cli.app import Cli
 from aspora.cli.printing import qualified_name
 from aspora.cli.targets import add_domain_choice, parse_target
 from aspora.client.paths import object_path
+from aspora.meta.errors import MethodNotAllowed
 
 EXAMPLES = """examples:
   aspora watch skills
@@ -36,10 +37,22 @@ def summary(obj: Mapping[str, Any]) -> str:
     return ""
 
 
+def _instead(plural: str) -> str:
+    """Why a kind without the verb can't be watched, and what would do."""
+    if plural == "executions":
+        return (
+            "executions are records, which can't be watched; a skill's are followed with 'aspora logs DOMAIN/SKILL', "
+            "one with 'aspora logs EXEC-… --follow'"
+        )
+    return f"{plural} are records, which can't be watched; look again with 'aspora get {plural}'"
+
+
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Print what is there, then every change, until the stream ends or Ctrl-C."""
     rest = cli.rest()
     resource = rest.resource(args.kind)
+    if "watch" not in resource["verbs"]:
+        raise MethodNotAllowed(_instead(resource["name"]))
     domain = "" if args.all_domains else args.domain
     target = parse_target(resource, args.name, domain=domain, default_domain=cli.settings.domain)
     query = {"watch": "true", "labelSelector": args.selector}
