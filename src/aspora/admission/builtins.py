@@ -14,6 +14,7 @@ BUILTINS = {
     "schema": "aspora.admission.schema:Schema",
     "inactive": "aspora.admission.inactive:Inactive",
     "artifacts": "aspora.admission.artifacts:Artifacts",
+    "routes": "aspora.admission.routes:Routes",
     "versions": "aspora.admission.versions:Versions",
     "escalation": "aspora.admission.escalation:Escalation",
 }

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 from aspora.access.interface import ObjectReader, Wire
 from aspora.apis.route import route_name
-from aspora.meta.errors import Invalid, NotFound, Unavailable
+from aspora.meta.errors import Invalid, NotFound, StatusError, Unavailable
 from aspora.meta.names import did_you_mean
 from aspora.routing.shares import Share, bucket_of, pick
+
+FOLLOWED_ENVIRONMENT = "production"
+"""Where every skill gets a route by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +30,9 @@ async def resolve(
         pinned: A revision asked for by name; the Route is not consulted then.
 
     Raises:
-        NotFound: No such skill, or no such revision.
+        NotFound: No such skill, no such revision, or no Route to that environment.
         Invalid: The pinned revision is another skill's.
-        Unavailable: The Route sends nobody anywhere, or not to this user.
+        Unavailable: Production's Route is not made yet, or the Route sends this user to no revision that is there.
     """
     if await reader.get("Skill", skill, domain=domain) is None:
         known = [s["metadata"]["name"] for s in await reader.list("Skill", domain=domain)]
@@ -38,12 +41,19 @@ async def resolve(
         return await _pinned(reader, domain=domain, skill=skill, revision=pinned)
     name = route_name(skill, environment)
     route = await reader.get("Route", name, domain=domain)
-    revision = _by_share(route, domain=domain, name=name, user=user)
+    if route is None:
+        raise _no_route(domain=domain, skill=skill, environment=environment)
+    revision = _by_share(route, domain=domain, user=user)
+    if revision is None:
+        raise Unavailable(
+            f"route {name!r} sends traffic to no revision; "
+            + _how_to_point(domain=domain, skill=skill, environment=environment)
+        )
     found = await reader.get("Revision", revision, domain=domain)
     if found is None:
         raise Unavailable(
-            f"route {name!r} points at revision {revision!r}, which is gone; apply the skill again, or point the route "
-            "elsewhere with 'aspora rollback'"
+            f"route {name!r} points at revision {revision!r}, which is gone; "
+            + _how_to_point(domain=domain, skill=skill, environment=environment)
         )
     return Target(revision, found["spec"]["skillSpec"])
 
@@ -57,17 +67,26 @@ async def _pinned(reader: ObjectReader, *, domain: str, skill: str, revision: st
     return Target(revision, found["spec"]["skillSpec"])
 
 
-def _by_share(route: Wire | None, *, domain: str, name: str, user: str) -> str:
-    if route is None:
-        raise Unavailable(
-            f"there is no route {name!r} in domain {domain!r} yet: the skill is not released to that environment; "
-            "if it was applied just now, try again",
+def _no_route(*, domain: str, skill: str, environment: str) -> StatusError:
+    """Production's route is made with the skill's first revision; any other waits for a person."""
+    name = route_name(skill, environment)
+    if environment == FOLLOWED_ENVIRONMENT:
+        return Unavailable(
+            f"there is no route {name!r} in domain {domain!r} yet: the skill is being released; try again",
             retry_after_seconds=1,
         )
+    return NotFound(
+        f"skill {skill!r} is not released to {environment!r} in domain {domain!r}: there is no route {name!r}; "
+        f"make one: apply a manifest of kind Route with spec.skill {skill!r}, spec.environment {environment!r} and "
+        "spec.traffic to one of 'aspora get revisions'"
+    )
+
+
+def _how_to_point(*, domain: str, skill: str, environment: str) -> str:
+    where = "" if environment == FOLLOWED_ENVIRONMENT else f" --env {environment}"
+    return f"point it at one: aspora rollback {domain}/{skill} --to REVISION{where}"
+
+
+def _by_share(route: Wire, *, domain: str, user: str) -> str | None:
     shares = [Share(t["revision"], t["shareBp"]) for t in route["spec"].get("traffic", [])]
-    chosen = pick(shares, bucket_of(domain=domain, route=name, user=user))
-    if chosen is None:
-        raise Unavailable(
-            f"route {name!r} sends traffic to no revision; apply the skill again, or set spec.traffic of the route"
-        )
-    return chosen
+    return pick(shares, bucket_of(domain=domain, route=route["metadata"]["name"], user=user))

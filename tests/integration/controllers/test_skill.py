@@ -15,7 +15,7 @@ from aspora.client.interface import Wire
 from aspora.controllers.skill import SKILL_LABEL, SkillReconciler, build
 from aspora.gateway.objects.bootstrap import system_key
 from aspora.kit.clock import SystemClock
-from aspora.meta.errors import NotFound, StatusError, Unavailable
+from aspora.meta.errors import Conflict, Invalid, NotFound, StatusError, Unavailable
 from aspora.reconcile.interface import Request
 
 __all__ = ["door"]
@@ -98,6 +98,28 @@ async def test_three_runs_write_once(client: ApiClient, admin: ApiClient) -> Non
     for _ in range(3):
         await reconciler.reconcile(TOY)
     assert await snapshot(client) == before
+
+
+async def test_production_points_only_at_revisions_that_are_there_and_these_stay(
+    client: ApiClient, admin: ApiClient
+) -> None:
+    reconciler = SkillReconciler(client, SystemClock())
+    await put(admin, skill("a"))
+    await reconciler.reconcile(TOY)
+    serving = (await traffic(client))[0]["revision"]
+    route = await admin.get("Route", "toy.production", domain="default")
+    for absent in ("toy-0000000000", "../x"):
+        nowhere = [{"revision": absent, "shareBp": 10_000}]
+        with pytest.raises(Invalid, match=serving):
+            await admin.update({**route, "spec": {**route["spec"], "traffic": nowhere}})
+    with pytest.raises(Conflict, match=r"toy\.production"):
+        await admin.delete("Revision", serving, domain="default")
+    staging = {"metadata": {"name": "toy.staging", "domain": "default"}, "kind": "Route"}
+    spec = {"skill": "toy", "environment": "staging", "traffic": await traffic(client)}
+    await admin.create({**staging, "spec": spec})
+    await admin.delete("Skill", "toy", domain="default")
+    await reconciler.reconcile(TOY)
+    assert not (await client.list("Revision", domain="default")).items
 
 
 async def test_a_rollback_stays_until_the_skill_changes(client: ApiClient, admin: ApiClient) -> None:

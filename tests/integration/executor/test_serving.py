@@ -113,12 +113,13 @@ async def test_what_cannot_be_run_is_refused_with_the_way_out(site: Any) -> None
     assert {name: a.status for name, a in found.items()} == {
         "unknown skill": 404,
         "unknown domain": 404,
-        "not released": 503,
+        "not released": 404,
         "unknown revision": 404,
         "another's revision": 422,
         "unknown field": 422,
         "unknown parameter": 400,
     }
+    assert "kind Route" in found["not released"].body["message"]
     assert "did you mean 'echo'" in found["unknown skill"].body["message"]
     assert "did you mean 'input'" in found["unknown field"].body["message"]
     assert "did you mean 'wait'" in found["unknown parameter"].body["message"]
@@ -132,7 +133,8 @@ async def test_a_route_without_traffic_and_one_that_points_nowhere_are_unavailab
     site.reader.put("Route", "test", "echo.production", {"skill": "echo", "traffic": traffic})
     dangling = await site.run("echo")
     assert (empty.status, dangling.status) == (503, 503)
-    assert "aspora rollback" in dangling.body["message"]
+    for answer in (empty, dangling):
+        assert "aspora rollback test/echo --to REVISION" in answer.body["message"]
 
 
 async def test_lists_filter_page_and_keep_to_what_the_caller_may_see(site: Any) -> None:
