@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -64,6 +65,12 @@ def _open_log(log: Path) -> int:
     return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
+def place_option(overrides: Mapping[str, Any]) -> str:
+    """What a command needs behind it to mean the same Aspora as this one: ` --data-dir …`, when that was given."""
+    given = overrides.get("data_dir")
+    return "" if given is None else f" --data-dir {shlex.quote(str(given))}"
+
+
 def detach(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> int:
     """Start in the background and wait until it is ready."""
     check_exposure(settings)
@@ -82,11 +89,11 @@ def detach(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> 
         )
     finally:
         os.close(handle)
-    return _wait_until_ready(process, data_dir, log, since_bytes=since, out=out)
+    return _wait_until_ready(process, data_dir, log, since_bytes=since, out=out, where=place_option(overrides))
 
 
 def _wait_until_ready(
-    process: "subprocess.Popen[bytes]", data_dir: Path, log: Path, *, since_bytes: int, out: Output
+    process: "subprocess.Popen[bytes]", data_dir: Path, log: Path, *, since_bytes: int, out: Output, where: str
 ) -> int:
     started = time.monotonic()
     try:
@@ -97,7 +104,8 @@ def _wait_until_ready(
                     f"Aspora is ready at {endpoint.url} (process {process.pid}, {time.monotonic() - started:.1f} s)"
                 )
                 out.line(f"  log    {log}")
-                out.line("  next   aspora apply -f skills/   ·   aspora status   ·   aspora down")
+                verbs = ("apply -f skills/", "status", "down")
+                out.line("  next   " + "   ·   ".join(f"aspora {verb}{where}" for verb in verbs))
                 return exit_codes.OK
             if process.poll() is not None:
                 out.error(f"Aspora did not start; the end of {log}:")

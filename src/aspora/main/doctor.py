@@ -19,6 +19,7 @@ from aspora.main.listening import check_exposure
 from aspora.main.settings import Settings
 from aspora.main.wiring import sandbox_driver
 from aspora.meta.errors import StatusError
+from aspora.sandbox.interface import Probe
 
 MIN_FREE_BYTES = 500_000_000
 SLOW_FLUSH_MS = 10.0
@@ -44,12 +45,14 @@ class Finding:
         state: How it is.
         message: What was seen.
         remedy: What would do; empty when nothing needs doing.
+        details: More of the same, a line each.
     """
 
     subject: str
     state: Literal["ok", "warn", "fail"]
     message: str
     remedy: str = ""
+    details: tuple[str, ...] = ()
 
 
 def _python(_: Settings) -> Finding:
@@ -128,17 +131,15 @@ def _sandbox(settings: Settings) -> Finding:
         found = asyncio.run(_probe(settings))
     except (StatusError, LookupError, OSError) as e:
         return Finding("Sandbox", "fail", str(e), "choose another driver with ASPORA_SANDBOX_DRIVER")
-    state: Literal["ok", "fail"] = "ok" if found[0] else "fail"
-    return Finding("Sandbox", state, f"driver {settings.sandbox_driver!r}: {found[1]}")
+    state: Literal["ok", "fail"] = "ok" if found.available else "fail"
+    exposed = tuple(f"open to handlers: {what}" for what in found.exposes)
+    return Finding("Sandbox", state, f"driver {settings.sandbox_driver!r}: {found.message}", details=exposed)
 
 
-async def _probe(settings: Settings) -> tuple[bool, str]:
+async def _probe(settings: Settings) -> Probe:
     driver = sandbox_driver(settings, slots=1, warm=0)
     try:
-        probe = await driver.probe()
-        return probe.available, probe.message + (
-            f" (still open to it: {', '.join(probe.exposes)})" if probe.exposes else ""
-        )
+        return await driver.probe()
     finally:
         await driver.close()
 

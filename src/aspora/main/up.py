@@ -24,6 +24,7 @@ from aspora.db.data_dir import DataDirLock, prepare_data_dir
 from aspora.db.embedded import EmbeddedPostgres
 from aspora.kit.supervise import uninterrupted, wait_for_event
 from aspora.main.children import Child, ChildFailed, ChildSpec
+from aspora.main.control import place_option
 from aspora.main.endpoint import KEY_FILE_NAME, Endpoint, remove_endpoint, write_endpoint, write_private
 from aspora.main.listening import bind, check_exposure, url_of
 from aspora.main.process_control import keep_memory_private
@@ -181,24 +182,25 @@ async def give_up_when_stopped(work: Coroutine[Any, Any, int], *, stop: asyncio.
         return exit_codes.INTERRUPTED
 
 
-async def _serve(settings: Settings, out: Output, *, stop: asyncio.Event, ready: asyncio.Event) -> int:
+async def _serve(settings: Settings, out: Output, *, where: str, stop: asyncio.Event, ready: asyncio.Event) -> int:
     async with running(settings, tell=out.note, stop=stop) as up_now:
         ready.set()
         out.line(f"Aspora {aspora_version()} is ready at {up_now.url} (in {up_now.started_in_seconds:.1f} s)")
         out.line(f"  data directory  {settings.data_dir}")
         out.line(f"  admin key       {up_now.admin_key_path}")
-        out.line("  next            aspora apply -f skills/   (Ctrl-C stops Aspora)")
+        out.line(f"  next            aspora apply -f skills/{where}   (Ctrl-C stops Aspora)")
         out.stdout.flush()
         await stop.wait()
     out.note("stopped")
     return exit_codes.OK
 
 
-async def _up(settings: Settings, out: Output) -> int:
+async def _up(settings: Settings, out: Output, *, where: str) -> int:
     stop, ready = asyncio.Event(), asyncio.Event()
     stop_on_signals(stop, tell=out.note)
     try:
-        return await give_up_when_stopped(_serve(settings, out, stop=stop, ready=ready), stop=stop, ready=ready)
+        work = _serve(settings, out, where=where, stop=stop, ready=ready)
+        return await give_up_when_stopped(work, stop=stop, ready=ready)
     except ChildFailed as e:
         out.error(f"{e}; its messages stand above. Check the installation: aspora doctor")
         return exit_codes.FAILED
@@ -206,6 +208,5 @@ async def _up(settings: Settings, out: Output) -> int:
 
 def up(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> int:
     """Run in the foreground until a signal; returns the exit code."""
-    del overrides
     configure_logging(level=settings.log_level.upper(), form="json" if settings.log_format == "json" else "console")
-    return asyncio.run(_up(settings, out))
+    return asyncio.run(_up(settings, out, where=place_option(overrides)))

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from aspora.cli.output import Output
-from aspora.main.control import status
+from aspora.main.control import place_option, status
 from aspora.main.settings import Settings
 
 
@@ -33,3 +33,8 @@ def test_only_nodes_that_live_are_listed(tmp_path: Path) -> None:
     assert "old" not in shown
     assert "gone" not in shown
     assert "nothing runs executions" in told(Gateway(old="Stopped"), tmp_path)
+
+
+def test_the_next_steps_mean_this_aspora() -> None:
+    assert place_option({}) == place_option({"data_dir": None}) == ""
+    assert place_option({"data_dir": Path("/my data")}) == " --data-dir '/my data'"

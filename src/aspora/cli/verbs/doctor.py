@@ -22,6 +22,8 @@ def run(_args: argparse.Namespace, cli: Cli) -> int:
     for finding in findings:
         mark, style = MARKS[finding.state]
         cli.out.line(f"{cli.out.style(mark.ljust(4), style)}  {finding.subject}: {finding.message}")
+        for detail in finding.details:
+            cli.out.line(f"        {detail}")
         if finding.remedy:
             cli.out.line(f"      → {finding.remedy}")
     broken = any(f.state == "fail" for f in findings)
