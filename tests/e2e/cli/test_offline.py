@@ -22,7 +22,9 @@ def test_a_new_project_validates_tests_and_runs_at_once(offline: Aspora, tmp_pat
         ["hr/screen", "unit", "ok"],
         ["hr/screen", "golden", "ok"],
     ]
-    assert "State:       Succeeded" in offline.ok("run", "./skills/hr/screen", "hello", cwd=project)
+    ran = offline.ok("run", "./skills/hr/screen", "hello", cwd=project)
+    assert "State:       Succeeded" in ran
+    assert "The request has 1 word." in ran
     again = offline.run("init", "proj", cwd=tmp_path)
     assert again.code == 4
     assert "is not empty" in again.err
