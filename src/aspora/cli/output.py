@@ -8,15 +8,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from aspora.cli.columns import Layout, align, cut, display_width, fit, natural_widths
+
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
-
-
-def display_width(text: str) -> int:
-    """Columns a text takes on a terminal: wide East Asian characters count two, combining marks none."""
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
 
 
 def clean(text: str) -> str:
@@ -24,18 +18,6 @@ def clean(text: str) -> str:
     return "".join(
         c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf") else f"\\x{ord(c):02x}" for c in text
     )
-
-
-def align(rows: Sequence[Sequence[str]], *, gap: int = 3) -> list[str]:
-    """Lines of left-aligned columns, as wide as their widest cell."""
-    if not rows:
-        return []
-    widths = [max(display_width(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines: list[str] = []
-    for row in rows:
-        cells = [cell + " " * (widths[i] - display_width(cell) + gap) for i, cell in enumerate(row)]
-        lines.append("".join(cells).rstrip())
-    return lines
 
 
 class Output:
@@ -76,11 +58,16 @@ class Output:
         self.note(f"{label} {text}")
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Aligned columns under a heading."""
-        lines = align([list(headings), *[[clean(c).replace("\n", " ") for c in row] for row in rows]])
-        self.line(self.style(lines[0], "bold"))
-        for text in lines[1:]:
+        """Aligned columns under a heading; cut to its width where standard output is a terminal, else never."""
+        cells = [list(headings), *[[clean(c).replace("\n", " ") for c in row] for row in rows]]
+        widths = natural_widths(cells)
+        layout = fit(widths, limit=self.width, identity=_identity(headings)) if self.stdout.isatty() else Layout(widths)
+        first, *others = align(cells, layout=layout)
+        self.line(self.style(first, "bold"))
+        for text in others:
             self.line(text)
+        if hidden := headings[len(layout.widths) :]:
+            self.line(self.style(cut(f"too narrow for {', '.join(hidden)}", self.width), "dim"))
 
     def json(self, value: Any) -> None:
         """Indented JSON."""
@@ -95,6 +82,11 @@ class Output:
     def interactive(self) -> bool:
         """Whether standard error is a terminal, so that progress may be drawn."""
         return self.stderr.isatty()
+
+
+def _identity(headings: Sequence[str]) -> int:
+    """How many columns say which row it is: all up to the name, else the first."""
+    return list(headings).index("NAME") + 1 if "NAME" in headings else 1
 
 
 class Progress:

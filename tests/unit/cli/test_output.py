@@ -1,17 +1,11 @@
 import io
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aspora.cli.output import Output, Progress, align, clean, data_rows, display_width, pairs
+from aspora.cli.output import Output, Progress, clean, data_rows, pairs
 from aspora.cli.result import print_execution
-
-
-def test_columns_line_up_by_what_a_terminal_shows() -> None:
-    lines = align([["NAME", "AGE"], ["日本", "1d"], ["e\u0301te", "2d"]])
-    assert [display_width(line[: line.index(age)]) for line, age in zip(lines, ["AGE", "1d", "2d"], strict=True)] == [
-        7
-    ] * 3
 
 
 @given(st.text())
@@ -49,6 +43,21 @@ def test_data_reads_as_rows() -> None:
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_a_table_gives_way_to_a_narrow_terminal_and_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    headings = ["DOMAIN", "NAME", "DESCRIPTION", "AGE"]
+    rows = [["wealth", "create-goal", "turns a wish into a goal", "1d"]]
+    narrow, piped = Output(Terminal(), io.StringIO(), no_color=True), Output(io.StringIO(), io.StringIO())
+    narrow.table(headings, rows)
+    assert narrow.stdout.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "DOMAIN  NAME         DESCRIPT…",
+        "wealth  create-goal  turns a …",
+        "too narrow for AGE",
+    ]
+    piped.table(headings, rows)
+    assert "turns a wish into a goal   1d" in piped.stdout.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_bar_is_drawn_on_a_terminal_alone_and_leaves_nothing() -> None:
