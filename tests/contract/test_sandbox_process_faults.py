@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -122,6 +123,22 @@ async def test_a_warm_process_that_dies_costs_no_job(open_folder: Path) -> None:
         data_of(await subject.run("echo"))
 
 
+@pytest.mark.parametrize("request_bytes", [10, 300_000])
+async def test_a_process_that_dies_with_its_job_unread_costs_no_job(open_folder: Path, request_bytes: int) -> None:
+    async with opened(open_folder, warm=1) as subject:
+        data_of(await subject.run("echo"))
+        await eventually(lambda: subject.driver.stats().warm == 1)
+        (supervisor,) = (pid for pid in children_of(os.getpid()) if name_of(pid) == "aspora-sandbox")
+        await eventually(lambda: len(children_of(supervisor)) == 1)
+        (warm,) = children_of(supervisor)
+        os.kill(warm, signal.SIGSTOP)  # the job is handed over, and nobody reads it
+        running = asyncio.create_task(subject.run("echo", padding="x" * request_bytes))
+        await eventually(lambda: held_bytes(warm) > 0)
+        os.kill(warm, signal.SIGKILL)
+        assert data_of(await running)["metadata"]["padding"] == "x" * request_bytes
+        assert warm not in children_of(supervisor)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_an_executor_that_dies_leaves_nothing(open_folder: Path, number: signal.Signals) -> None:
     marker = new_marker()
@@ -228,6 +245,12 @@ def children_of(pid: int) -> list[int]:
     """Child processes."""
     tasks = Path(f"/proc/{pid}/task")
     return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
+
+
+def held_bytes(pid: int) -> int:
+    """What waits in a process's standard input."""
+    with Path(f"/proc/{pid}/fd/0").open("rb", buffering=0) as pipe:
+        return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def name_of(pid: int) -> str:

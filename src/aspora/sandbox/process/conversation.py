@@ -48,6 +48,11 @@ class Conversation:
         self._stdout.resume()
         self._stderr.resume()
 
+    @property
+    def unheard(self) -> bool:
+        """Whether the job's process has read nothing of the request, so that no handler can have begun."""
+        return self._stdin.unread
+
     async def drain(self, *, patience_seconds: float) -> None:
         """Once no process is left: read what the pipes still hold. Calls that come to light now are not made."""
         await self._leave_calls()

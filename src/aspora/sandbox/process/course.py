@@ -1,6 +1,7 @@
 """The course of one job in one slot, from the waiting process to the outcome."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ SPAWN_ATTEMPTS = 2
 LEAVE_GRACE_SECONDS = 0.2
 DRAIN_SECONDS = 1.0
 KILL_SECONDS = 5.0
+ENDED_BY_ITSELF = frozenset({"exited", "killed"})
 # The supervisor holds the timeout; past this much more it is the supervisor that is stuck.
 STUCK_AFTER_SECONDS = 10.0
 
@@ -31,6 +33,10 @@ class Marks:
     asked: float = 0.0
     told: float = 0.0
     end: float = 0.0
+
+
+class _NeverBegan(Exception):
+    """The process ended before it had read anything of the request; another one may run the job."""
 
 
 class Course:
@@ -74,29 +80,35 @@ class Course:
             Invalid: The artifact is not fit for a sandbox.
         """
         try:
-            pipes = await self._begin()
-            try:
-                return await self._converse(pipes)
-            finally:
-                pipes.close()
+            for _ in range(SPAWN_ATTEMPTS):
+                with contextlib.suppress(_NeverBegan):
+                    return await self._attempt()
+                await self._slot.ready()
         except SlotLost as problem:
             raise SpawnFailed(str(problem)) from problem
+        raise SpawnFailed("the sandbox's interpreter ends as soon as it is started; the driver's probe says more")
+
+    async def _attempt(self) -> Outcome:
+        pipes = await self._begin()
+        try:
+            return await self._converse(pipes)
+        finally:
+            pipes.close()
 
     async def _begin(self) -> ChildPipes:
-        for _ in range(SPAWN_ATTEMPTS):
-            if self._slot.child is None:
-                self._spawn()
-            self._marks.spawned = time.monotonic()
-            self._slot.begin(self._job, cpu_seconds=cpu_cap_seconds(self._job.limits))
-            event = await self._slot.next_event(patience_seconds=STUCK_AFTER_SECONDS)
-            if event["event"] == "begun":
-                return self._slot.take_child()
-            self._slot.take_child().close()
-            if event["event"] == "failed":
-                error = Invalid if event["stage"] == "artifact" else SpawnFailed
-                raise error(f"the sandbox could not start the job: {event['message']}")
-            await self._slot.ready()  # the process had died while it waited: start another
-        raise SpawnFailed("the sandbox's interpreter ends as soon as it is started; the driver's probe says more")
+        if self._slot.child is None:
+            self._spawn()
+        self._marks.spawned = time.monotonic()
+        self._slot.begin(self._job, cpu_seconds=cpu_cap_seconds(self._job.limits))
+        event = await self._slot.next_event(patience_seconds=STUCK_AFTER_SECONDS)
+        pipes = self._slot.take_child()
+        if event["event"] == "begun":
+            return pipes
+        pipes.close()
+        if event["event"] == "failed":
+            error = Invalid if event["stage"] == "artifact" else SpawnFailed
+            raise error(f"the sandbox could not start the job: {event['message']}")
+        raise _NeverBegan
 
     def _spawn(self) -> None:
         try:
@@ -112,6 +124,8 @@ class Course:
             self._marks.asked = time.monotonic()
             done = await self._until_done(talk.verdict)
             self._marks.end = time.monotonic()
+            if talk.unheard and done["cause"] in ENDED_BY_ITSELF and not self._killed.is_set():
+                raise _NeverBegan
             await talk.drain(patience_seconds=DRAIN_SECONDS)
             verdict = talk.verdict.result() if talk.verdict.done() else None
             came_to = judge(verdict=verdict, done=done, killed=self._killed.is_set(), limits=self._job.limits)

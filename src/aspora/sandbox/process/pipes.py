@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
+import struct
+import termios
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,6 +88,13 @@ class Writer:
         self._queue: deque[memoryview] = deque()
         self._drained: asyncio.Future[None] | None = None
         self._closed = False
+        self._written_bytes = 0
+
+    @property
+    def unread(self) -> bool:
+        """Whether the other side has read nothing at all: every byte that went into the pipe is still in it."""
+        (held_bytes,) = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)))
+        return held_bytes == self._written_bytes
 
     def write(self, data: bytes) -> None:
         """Queue a line."""
@@ -112,6 +122,7 @@ class Writer:
             while self._queue:
                 head = self._queue[0]
                 written = os.write(self._fd, head)
+                self._written_bytes += written
                 if written == len(head):
                     self._queue.popleft()
                 else:
