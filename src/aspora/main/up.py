@@ -120,8 +120,13 @@ async def _children(
     try:
         yield gateway, executor
     finally:
-        await executor.stop()
-        await gateway.stop()
+        # To the end even when cancelled: the database, which is stopped next, must not go before its clients.
+        await uninterrupted(_stop_in_order(executor, gateway))
+
+
+async def _stop_in_order(*children: Child) -> None:
+    for child in children:
+        await child.stop()
 
 
 @asynccontextmanager
