@@ -81,9 +81,13 @@ lock: ## Compile the hashed locks anew from pyproject.toml
 refresh-rates: $(STAMP) ## Take the newest ECB reference rates into wealth/fx-timing
 	$(BIN)/python tools/refresh_ecb.py
 
+# What single tests want beside Python; where it is missing they skip and say so.
+SYSTEM_PACKAGES := openssl
+
 .PHONY: system-deps
 system-deps: ## Install the system packages that some tests use (Debian, root)
-	@true
+	@missing=; for p in $(SYSTEM_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; fi
 
 .PHONY: clean
 clean: ## Remove the environment and caches (never data)

@@ -21,15 +21,15 @@ class ProviderSpec(ApiModel):
     base_url: str | None = None
     """URL before `/chat/completions`, e.g. `https://openrouter.ai/api/v1`; either this or baseUrlFromEnv."""
     base_url_from_env: str | None = None
-    """Environment variable of the executor that holds the URL; while it is unset the provider is not configured."""
+    """Environment variable that holds the URL, named `…_MODEL_URL`; while unset the provider is not configured."""
     api_key_from_env: str | None = None
-    """Environment variable of the executor that holds the key; its name ends in `_API_KEY`."""
+    """Environment variable that holds the key, named `…_API_KEY`."""
     api_key_required: bool = True
     """Whether the provider counts as not configured without a key."""
     serves_every_model: bool = False
     """Whether this provider, once configured, takes over every model, whatever provider the Model names."""
     model_name_from_env: str | None = None
-    """Environment variable that, when set, replaces every model's upstream id."""
+    """Environment variable, named `…_MODEL_NAME`, that replaces every model's upstream id when it is set."""
     headers: dict[str, str] = Field(default_factory=dict)
     """Headers sent with each request; never credentials."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -58,23 +58,24 @@ def _check_url(url: str) -> list[FieldError]:
 
 
 def _check_env_names(spec: ProviderSpec) -> list[FieldError]:
-    names = {
-        "spec.baseUrlFromEnv": spec.base_url_from_env,
-        "spec.apiKeyFromEnv": spec.api_key_from_env,
-        "spec.modelNameFromEnv": spec.model_name_from_env,
-    }
-    errors = [
-        FieldError(field, f"{name[:80]!r} is not the name of an environment variable: use A-Z, 0-9 and '_'")
-        for field, name in names.items()
-        if name is not None and not _ENV_NAME.fullmatch(name)
-    ]
-    if spec.api_key_from_env is not None and not spec.api_key_from_env.endswith("_API_KEY"):
-        errors.append(
-            FieldError(
-                "spec.apiKeyFromEnv",
-                f"{spec.api_key_from_env[:80]!r} does not end in '_API_KEY'; no other variable may be sent out",
+    """Only variables made for this may be named: whoever writes a Provider chooses where their values are sent."""
+    names = (
+        ("spec.baseUrlFromEnv", spec.base_url_from_env, "_MODEL_URL"),
+        ("spec.apiKeyFromEnv", spec.api_key_from_env, "_API_KEY"),
+        ("spec.modelNameFromEnv", spec.model_name_from_env, "_MODEL_NAME"),
+    )
+    errors: list[FieldError] = []
+    for field, name, suffix in names:
+        if name is None:
+            continue
+        if not _ENV_NAME.fullmatch(name):
+            errors.append(
+                FieldError(field, f"{name[:80]!r} is not the name of an environment variable: use A-Z, 0-9 and '_'")
             )
-        )
+        elif not name.endswith(suffix):
+            errors.append(
+                FieldError(field, f"{name[:80]!r} does not end in {suffix!r}; no other variable may be sent out")
+            )
     return errors
 
 

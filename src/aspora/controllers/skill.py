@@ -6,7 +6,7 @@ a rollback stays where a person put it until the skill itself changes, and a cra
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aspora.apis.revision import revision_name
@@ -19,6 +19,8 @@ from aspora.meta.objects import Condition, to_wire
 from aspora.reconcile.controller import Controller
 from aspora.reconcile.informer import Informer, request_of
 from aspora.reconcile.interface import Request, Result
+
+Traffic = Sequence[Mapping[str, Any]]
 
 SKILL_LABEL = "aspora.dev/skill"
 FOLLOWS = "aspora.dev/follows"
@@ -52,7 +54,8 @@ def _follows(skill: Wire) -> str:
 def _already_follows(route: Wire, skill: Wire) -> bool:
     """Whether the route has already moved for this generation (or a later one) of this very skill."""
     uid, _, generation = route["metadata"].get("annotations", {}).get(FOLLOWS, "").partition("/")
-    return uid == skill["metadata"]["uid"] and int(generation or 0) >= skill["metadata"]["generation"]
+    followed = int(generation) if generation.isdecimal() and len(generation) < 19 else 0
+    return uid == skill["metadata"]["uid"] and followed >= skill["metadata"]["generation"]
 
 
 class SkillReconciler:
@@ -70,8 +73,8 @@ class SkillReconciler:
             await self._clean_up(request)
             return Result()
         revision = await self._ensure_revision(skill)
-        await self._ensure_route(skill, revision["metadata"]["name"])
-        await self._report(skill, revision)
+        traffic = await self._ensure_route(skill, revision["metadata"]["name"])
+        await self._report(skill, revision, traffic)
         return Result()
 
     async def _ensure_revision(self, skill: Wire) -> Wire:
@@ -90,7 +93,8 @@ class SkillReconciler:
             await self._create_once({**_child("Revision", name, skill), "spec": spec})
         return await self._client.get("Revision", name, domain=skill["metadata"]["domain"])
 
-    async def _ensure_route(self, skill: Wire, revision: str) -> None:
+    async def _ensure_route(self, skill: Wire, revision: str) -> Traffic:
+        """Point the route at the revision unless it has moved for this generation before; what it serves now."""
         name = route_name(skill["metadata"]["name"], ENVIRONMENT)
         traffic = [{"revision": revision, "shareBp": FULL_SHARE_BP}]
         try:
@@ -100,15 +104,16 @@ class SkillReconciler:
             new["metadata"]["annotations"] = {FOLLOWS: _follows(skill)}
             new["spec"] = {"skill": skill["metadata"]["name"], "environment": ENVIRONMENT, "traffic": traffic}
             await self._create_once(new)
-            return
+            return traffic
         if _already_follows(route, skill):
-            return
+            return route["spec"].get("traffic", [])
         metadata = {
             **route["metadata"],
             "annotations": {**route["metadata"].get("annotations", {}), FOLLOWS: _follows(skill)},
             "ownerReferences": [_owner(skill)],
         }
         await self._client.update({**route, "metadata": metadata, "spec": {**route["spec"], "traffic": traffic}})
+        return traffic
 
     async def _create_once(self, obj: Wire) -> None:
         try:
@@ -116,16 +121,16 @@ class SkillReconciler:
         except AlreadyExists:
             return
 
-    async def _report(self, skill: Wire, revision: Wire) -> None:
+    async def _report(self, skill: Wire, revision: Wire, traffic: Traffic) -> None:
         old: dict[str, Any] = dict(skill.get("status") or {})
         name: str = revision["metadata"]["name"]
         generation: int = skill["metadata"]["generation"]
         conditions = set_condition(
             [Condition.model_validate(c) for c in old.get("conditions", [])],
             type_=READY,
-            status="True",
-            reason="Deployed",
-            message=f"revision {name} is made and production follows this skill",
+            status="True" if traffic else "False",
+            reason=_reason(traffic, latest=name),
+            message=_serving(traffic),
             now=self._clock.now(),
         )
         new = {
@@ -153,16 +158,27 @@ class SkillReconciler:
             return
 
 
+def _reason(traffic: Traffic, *, latest: str) -> str:
+    """What production serves, in a word: the latest revision alone, others, or nothing."""
+    if not traffic:
+        return "NoTraffic"
+    return "Deployed" if [t["revision"] for t in traffic] == [latest] else "ServesOtherRevisions"
+
+
+def _serving(traffic: Traffic) -> str:
+    shares = ", ".join(f"{t['revision']} {t['shareBp'] / 100:g} %" for t in traffic)
+    return f"production serves {shares}" if shares else "production serves no revision"
+
+
 def _owning_skill(obj: Wire) -> Iterable[Request]:
     name = obj["metadata"].get("labels", {}).get(SKILL_LABEL)
     return [Request(obj["metadata"]["domain"], name)] if name else []
 
 
-def build(client: Client, clock: Clock) -> tuple[Controller, list[Informer]]:
-    """The skill controller and the informers it lives on."""
-    skills, routes, revisions = (Informer(client, kind) for kind in ("Skill", "Route", "Revision"))
+def build(client: Client, clock: Clock) -> Controller:
+    """The skill controller on the informers it lives on."""
     controller = Controller("skill", SkillReconciler(client, clock))
-    controller.watch(skills, lambda obj: [request_of(obj)])
-    controller.watch(routes, _owning_skill)
-    controller.watch(revisions, _owning_skill)
-    return controller, [skills, routes, revisions]
+    controller.watch(Informer(client, "Skill"), lambda obj: [request_of(obj)])
+    controller.watch(Informer(client, "Route"), _owning_skill)
+    controller.watch(Informer(client, "Revision"), _owning_skill)
+    return controller

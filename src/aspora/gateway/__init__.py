@@ -1,1 +1,1 @@
-"""The HTTP doors: objects, serve, openai, mcp. Stateless; runs no handler."""
+"""The HTTP doors: objects and serve. Stateless; runs no handler."""

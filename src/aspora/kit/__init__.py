@@ -1,1 +1,1 @@
-"""General tools that know no Aspora word: clock, backoff, registry, supervision, fan-out. No third-party import."""
+"""General tools that know no Aspora word: clock, backoff, registry, supervised loops. No third-party import."""

@@ -1,4 +1,4 @@
-"""Growing delays with jitter, and retry until a deadline."""
+"""Growing delays with jitter."""
 
 import random
 from collections.abc import Callable

@@ -21,6 +21,7 @@ from aspora.db.pool import Database
 from aspora.executor.starter import DurableStarter
 from aspora.gateway.app import AppConfig, build_app
 from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
+from aspora.gateway.connection import BoundedConnection
 from aspora.gateway.objects.assembly import ObjectParts, assemble
 from aspora.gateway.objects.bootstrap import admin_key, system_key
 from aspora.gateway.openapi import openapi_document, openapi_routes
@@ -35,6 +36,7 @@ from aspora.main.settings import Settings
 from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_store
 from aspora.models.defaults import default_objects
+from aspora.reconcile.controller import Controller
 from aspora.records.maintenance import maintain_records
 from aspora.store.maintenance import maintain_objects
 from aspora.store.postgres import CHANNEL as OBJECTS_CHANNEL
@@ -115,9 +117,9 @@ def _controller_loops(client: ApiClient, clock: Clock) -> dict[str, Loop]:
     """Every controller and the informers that it lives on."""
     loops: dict[str, Loop] = {}
     for name, target in CONTROLLERS.items():
-        controller, informers = load_object(target)(client, clock)
+        controller: Controller = load_object(target)(client, clock)
         loops[f"controller-{name}"] = controller.run
-        loops |= {f"controller-{name}-{informer.kind}": informer.run for informer in informers}
+        loops |= {f"controller-{name}-{informer.kind}": informer.run for informer in controller.informers}
     return loops
 
 
@@ -125,7 +127,7 @@ async def _serve_http(gateway: _Gateway, settings: Settings, fd: int, stop: asyn
     """Serve on the inherited socket until told to stop, then drain."""
     config = uvicorn.Config(
         gateway.app,
-        http="httptools",
+        http=BoundedConnection,
         ws="none",
         lifespan="off",
         log_config=None,

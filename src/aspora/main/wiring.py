@@ -1,6 +1,7 @@
 """Parts made from settings: what more than one process needs."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +11,7 @@ from aspora.artifacts.cache import ArtifactCache
 from aspora.artifacts.interface import ArtifactStore
 from aspora.artifacts.store import open_artifacts
 from aspora.kit.clock import Clock
-from aspora.main.settings import Settings
+from aspora.main.settings import PREFIX, Settings
 from aspora.models.catalog import Catalog
 from aspora.models.defaults import default_objects
 from aspora.sandbox.builtins import drivers
@@ -18,6 +19,9 @@ from aspora.sandbox.interface import SandboxDriver
 from aspora.skills.archive import unpack
 from aspora.skills.files import folder_digest
 from aspora.telemetry.logs import configure_logging
+
+PROVIDER_SUFFIXES = ("_API_KEY", "_MODEL_URL", "_MODEL_NAME")
+"""Endings of the environment variables that a Provider may name."""
 
 
 def settings_from_json(data: Mapping[str, Any]) -> Settings:
@@ -67,8 +71,9 @@ def sandbox_driver(settings: Settings, *, slots: int, warm: int) -> SandboxDrive
 
 
 def model_environment(settings: Settings) -> dict[str, str]:
-    """What Provider objects may refer to by variable name: the model settings, under their variables' names."""
-    return {
+    """What Provider objects may refer to by variable name: Aspora's model settings, and what is named as theirs are."""
+    named = {k: v for k, v in os.environ.items() if k.endswith(PROVIDER_SUFFIXES) and not k.startswith(PREFIX)}
+    return named | {
         "OPENROUTER_API_KEY": settings.openrouter_api_key,
         "ASPORA_MODEL_URL": settings.model_url,
         "ASPORA_MODEL_API_KEY": settings.model_api_key,

@@ -43,6 +43,11 @@ class Controller:
         informer.listen(on_change)
         self._informers.append(informer)
 
+    @property
+    def informers(self) -> tuple[Informer, ...]:
+        """Those that must run for the controller to hear of anything."""
+        return tuple(self._informers)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; what is being worked on then is finished first."""
         for informer in self._informers:

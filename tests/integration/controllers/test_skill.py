@@ -136,6 +136,9 @@ async def test_a_rollback_stays_until_the_skill_changes(client: ApiClient, admin
     await admin.update({**route, "spec": {**route["spec"], "traffic": back}})
     await reconciler.reconcile(TOY)
     assert await traffic(client) == back
+    ready = (await client.get("Skill", "toy", domain="default"))["status"]["conditions"][0]
+    assert (ready["status"], ready["reason"]) == ("True", "ServesOtherRevisions")
+    assert first in ready["message"]
     await put(admin, skill("a"))
     await reconciler.reconcile(TOY)
     await put(admin, skill("b"))
@@ -155,6 +158,19 @@ async def test_a_skill_that_is_made_anew_deploys_though_its_generations_begin_ag
     await reconciler.reconcile(TOY)
     made = await client.get("Skill", "toy", domain="default")
     assert await traffic(client) == [{"revision": made["status"]["latestRevision"], "shareBp": 10_000}]
+
+
+async def test_a_note_on_the_route_that_nobody_can_read_counts_as_not_followed(
+    client: ApiClient, admin: ApiClient
+) -> None:
+    made = await put(admin, skill("a"))
+    await SkillReconciler(client, SystemClock()).reconcile(TOY)
+    route = await admin.get("Route", "toy.production", domain="default")
+    notes = {"aspora.dev/follows": f"{made['metadata']['uid']}/soon"}
+    await admin.update({**route, "metadata": {**route["metadata"], "annotations": notes}})
+    await SkillReconciler(client, SystemClock()).reconcile(TOY)
+    followed = (await client.get("Route", "toy.production", domain="default"))["metadata"]["annotations"]
+    assert followed["aspora.dev/follows"].endswith("/1")
 
 
 async def test_what_a_deleted_skill_left_behind_goes(client: ApiClient, admin: ApiClient) -> None:
@@ -202,9 +218,9 @@ async def test_a_crash_between_any_two_calls_heals(client: ApiClient, admin: Api
 async def test_the_running_controller_follows_the_objects_and_writes_nothing_when_idle(
     client: ApiClient, admin: ApiClient
 ) -> None:
-    controller, informers = build(client, SystemClock())
+    controller = build(client, SystemClock())
     stop = asyncio.Event()
-    tasks = [asyncio.create_task(part.run(stop)) for part in (controller, *informers)]
+    tasks = [asyncio.create_task(part.run(stop)) for part in (controller, *controller.informers)]
 
     async def deployed(content: str) -> str:
         await put(admin, skill(content))
