@@ -6,6 +6,8 @@ from typing import Final
 from aspora.db.listen import Listener, Subscription
 from aspora.executor.conduct import Conductor
 from aspora.executor.journal import CallThrough
+from aspora.kit.backoff import Backoff
+from aspora.kit.supervise import wait_for_event
 from aspora.meta.errors import StatusError
 from aspora.records.executions import Executions
 from aspora.records.rows import Claim, Owner
@@ -14,6 +16,7 @@ from aspora.telemetry.logs import get_logger
 
 _PROBE_SECONDS: Final = 0.25
 _RELEASE_SECONDS: Final = 2.0
+_CLAIM_BACKOFF: Final = Backoff(base_seconds=0.1, max_seconds=5.0)
 _log = get_logger(__name__)
 
 
@@ -33,11 +36,13 @@ class InlineDispatcher:
         self._owner = owner
         self._slots = slots
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failed_claims = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Claim whenever there is a wake-up, a free slot or a probe due; at the stop let what runs come to its end.
 
-        Cancelled in that last phase, it ends what runs and gives it back to the queue.
+        A database that can't be reached is asked again; what runs meanwhile goes on. Cancelled in the last phase, it
+        ends what runs and gives it back to the queue.
         """
         try:
             with self._listener.subscribe(PENDING) as wakeups:
@@ -45,7 +50,7 @@ class InlineDispatcher:
                 stopping.add_done_callback(lambda _: wakeups.wake())
                 try:
                     while not stop.is_set():
-                        await self._claim_and_wait(wakeups)
+                        await self._claim_and_wait(wakeups, stop)
                 finally:
                     stopping.cancel()
             if self._tasks:
@@ -55,9 +60,16 @@ class InlineDispatcher:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _claim_and_wait(self, wakeups: Subscription) -> None:
+    async def _claim_and_wait(self, wakeups: Subscription, stop: asyncio.Event) -> None:
         free = self._slots - len(self._tasks)
-        claims = await self._executions.claim_inline(self._owner, limit=free) if free > 0 else []
+        try:
+            claims = await self._executions.claim_inline(self._owner, limit=free) if free > 0 else []
+        except StatusError as error:
+            _log.warning("no work claimed, trying again", reason=error.reason, attempt=self._failed_claims)
+            await wait_for_event(stop, _CLAIM_BACKOFF.delay_seconds(self._failed_claims))
+            self._failed_claims += 1
+            return
+        self._failed_claims = 0
         for claim in claims:
             self._spawn(claim, wakeups)
         if len(claims) < free or free <= 0:

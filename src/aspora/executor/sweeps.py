@@ -1,4 +1,4 @@
-"""The sweeps that any executor may do for all: take back what lost nodes ran, end what waited for too long."""
+"""The sweeps that any executor may do for all: take back what lost nodes ran, end what waited or ran for too long."""
 
 import asyncio
 import random
@@ -25,7 +25,12 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """One round."""
-        moved = [*await self._executions.reap_lost(), *await self._executions.expire_pending()]
+        executions = self._executions
+        moved = [
+            *await executions.reap_lost(),
+            *await executions.expire_pending(),
+            *await executions.expire_running(),
+        ]
         for swept in moved:
             _log.warning("execution swept", execution=swept.id, state=swept.state)
         self._wake(moved)

@@ -21,6 +21,8 @@ STAGES = ("gateway", "record", "artifact", "process", "model", "finish")
 
 _MAX_CANDIDATES = 10
 _MAX_SWEPT = 500
+_LATE_SECONDS = 30.0
+"""How long after its deadline a node may take to write an execution's end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +139,15 @@ class Executions:
         """Fail what nobody took before its deadline."""
         return await self._sweep("expire_pending")
 
-    async def _sweep(self, query: Literal["reap_lost", "expire_pending"]) -> list[Swept]:
+    async def expire_running(self, *, margin_seconds: float = _LATE_SECONDS) -> list[Swept]:
+        """End inline executions whose living node has written no end long after the deadline."""
+        return await self._sweep("expire_running", margin_seconds=margin_seconds)
+
+    async def _sweep(
+        self, query: Literal["reap_lost", "expire_pending", "expire_running"], **parameters: float
+    ) -> list[Swept]:
         async with self._database.connection() as connection:
-            rows = await _queries.fetch_all(connection, query, limit=_MAX_SWEPT)
+            rows = await _queries.fetch_all(connection, query, limit=_MAX_SWEPT, **parameters)
         return [Swept(ExecutionId(row["id"]), row["state"]) for row in rows]
 
     async def request_cancel(self, execution: str, *, domain: str, caller: str) -> State | None:

@@ -132,6 +132,31 @@ with late as (
 )
 select id, 'Failed' as state from moved
 
+-- name: expire_running
+-- A living node ends its work at the deadline. What is still running well after it was claimed by an answer that got
+-- lost, or its end was: nobody works on it. Durable executions come back through their workflow.
+with late as (
+    select id, day, case when cancel_requested_at is not null then 'Cancelled' else 'Failed' end as next
+    from executions
+    where state = 'Running' and class = 'inline' and deadline + make_interval(secs => %(margin_seconds)s) <= now()
+    limit %(limit)s
+    for update skip locked
+), moved as (
+    update executions as e
+    set state = late.next, finished_at = now(),
+        reason = case late.next when 'Failed' then 'DeadlineExceeded' else 'Cancelled' end,
+        message = case late.next
+            when 'Failed' then format('node %%s wrote no end of attempt %%s until its deadline', e.owner_node, e.attempt)
+            else 'cancelled; its node wrote no end' end
+    from late
+    where e.id = late.id and e.day = late.day
+    returning e.id, e.day, e.attempt, e.state, e.reason
+), told as (
+    insert into execution_events (execution_id, day, attempt, at, type, data)
+    select id, day, attempt, now(), 'Finished', json_build_object('state', state, 'reason', reason) from moved
+)
+select id, state from moved
+
 -- name: request_cancel
 -- What waits ends here; what runs is ended by its node, which sees the mark.
 with asked as (

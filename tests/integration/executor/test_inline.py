@@ -3,10 +3,14 @@
 import asyncio
 import json
 import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
+from psycopg import AsyncConnection, sql
 
 from aspora.gateway.serve.contract import SCHEMAS
 
@@ -54,6 +58,21 @@ async def wait_pid(notes: Path, attempt: int) -> int:
         while not path.exists() or not path.read_text():
             await asyncio.sleep(0.01)
     return int(path.read_text())
+
+
+@asynccontextmanager
+async def refused_database(dsn: str) -> AsyncGenerator[None]:
+    """The database with every connection cut and none let in, as long as the block runs."""
+    parts = urlsplit(dsn)
+    name = parts.path.removeprefix("/")
+    target = sql.Identifier(name)
+    async with await AsyncConnection.connect(parts._replace(path="/postgres").geturl(), autocommit=True) as admin:
+        await admin.execute(sql.SQL("alter database {} allow_connections false").format(target))
+        try:
+            await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
+            yield
+        finally:
+            await admin.execute(sql.SQL("alter database {} allow_connections true").format(target))
 
 
 async def begin_hanging(site: Any, **metadata: Any) -> tuple[str, Path, "asyncio.Task[Any]"]:
@@ -239,6 +258,28 @@ async def test_a_fenced_executor_changes_nothing(site: Any) -> None:
     row = await site.executions.get(name)
     assert (row["attempt"], row["result"]["message"]) == (2, "attempt 2")
     assert [e.type for e in await site.events.read(name)].count("Finished") == 1
+
+
+async def test_a_handler_outlives_a_database_that_drops_every_connection(site: Any) -> None:
+    """A claim that fails ends nothing that runs, and the end is written once the database answers again."""
+    await site.add_skill("hang", HANG)
+    executor = await site.start_executor(lease_seconds=60, durable=True)
+    gate = site.base / "gate"
+    name, notes, waiting = await begin_hanging(site, gate=str(gate))
+    pid = await wait_pid(notes, 1)
+    async with refused_database(site.dsn):
+        async with asyncio.timeout(20):
+            while "no work claimed" not in executor.log.read_text():
+                await asyncio.sleep(0.01)
+        assert is_alive(pid)
+        gate.touch()
+        async with asyncio.timeout(20):
+            while is_alive(pid):
+                await asyncio.sleep(0.01)
+    row = await site.wait_end(name, within_seconds=20)
+    assert (row["state"], row["attempt"], row["result"]["message"]) == ("Succeeded", 1, "attempt 1")
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert (await site.run("hang", {"notes": str(notes), "gate": str(gate)})).body["status"]["state"] == "Succeeded"
 
 
 async def test_events_are_followed_while_it_runs(site: Any) -> None:

@@ -54,6 +54,14 @@ async def insert(database: Database, **how: Any) -> ExecutionId:
     return new.id
 
 
+async def pass_deadline(database: Database, *names: ExecutionId) -> None:
+    """Set the deadlines to a moment ago, as time would."""
+    async with database.connection() as connection:
+        await connection.execute(
+            "update executions set deadline = now() - interval '1 second' where id = any(%s)", (list(names),)
+        )
+
+
 async def register(database: Database, *, ttl_seconds: float = 60) -> Owner:
     facts = NodeFacts(id=NodeId(f"node-{next(_numbers)}"), role="executor", host="h", pid=1, version="0")
     return await Nodes(database).register(facts, ttl_seconds=ttl_seconds)
@@ -161,6 +169,7 @@ class Mover:
     async def sweep(self, _: ExecutionId, __: Claim | None) -> None:
         await self._executions.reap_lost()
         await self._executions.expire_pending()
+        await self._executions.expire_running()
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -193,7 +202,7 @@ async def test_what_a_lost_node_ran_is_failed_cancelled_or_queued_again(database
     owner = await register(database)
     queued, late, cancelled, durable = [
         await insert(database),
-        await insert(database, seconds=0.2),
+        await insert(database),
         await insert(database),
         await insert(database, durable=True),
     ]
@@ -201,7 +210,7 @@ async def test_what_a_lost_node_ran_is_failed_cancelled_or_queued_again(database
     assert await executions.claim_durable(durable, owner)
     await executions.request_cancel(cancelled, domain="test", caller="me")
     assert await executions.reap_lost() == []
-    await asyncio.sleep(0.25)
+    await pass_deadline(database, late)
     await nodes.stop(owner)
     await executions.reap_lost()
     assert await state_of(database, queued) == ("Pending", "")
@@ -209,6 +218,29 @@ async def test_what_a_lost_node_ran_is_failed_cancelled_or_queued_again(database
     assert await state_of(database, cancelled) == ("Cancelled", "Cancelled")
     assert (await state_of(database, durable))[0] == "Running"
     assert owner.node in (await executions.get(late))["message"]
+
+
+async def test_what_a_living_node_never_ended_is_ended_after_the_deadline(database: Database) -> None:
+    executions, owner = Executions(database), await register(database)
+    late, cancelled, fine, durable = [
+        await insert(database),
+        await insert(database),
+        await insert(database, seconds=600),
+        await insert(database, durable=True),
+    ]
+    assert len(await executions.claim_inline(owner, limit=5)) == 3
+    assert await executions.claim_durable(durable, owner)
+    await executions.request_cancel(cancelled, domain="test", caller="me")
+    await pass_deadline(database, late, cancelled, durable)
+    assert await executions.reap_lost() == []
+    assert await executions.expire_running() == []
+    moved = {(s.id, s.state) for s in await executions.expire_running(margin_seconds=0)}
+    assert moved == {(late, "Failed"), (cancelled, "Cancelled")}
+    assert await state_of(database, late) == ("Failed", "DeadlineExceeded")
+    assert await state_of(database, cancelled) == ("Cancelled", "Cancelled")
+    assert owner.node in (await executions.get(late))["message"]
+    assert [(await state_of(database, name))[0] for name in (fine, durable)] == ["Running", "Running"]
+    assert await types_of(database, late) == ["Created", "Finished"]
 
 
 async def test_a_lease_that_ran_out_is_not_renewed(database: Database) -> None:
