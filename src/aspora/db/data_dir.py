@@ -20,7 +20,7 @@ from aspora.db.os_user import ROOT_UID, OsUser
 from aspora.meta.errors import Conflict, Forbidden, StatusError, Unavailable
 
 SYSTEM_DATA_DIR = Path("/var/lib/aspora")
-_LOCK_NAME = "aspora.lock"
+LOCK_NAME = "aspora.lock"
 _BEFORE_THE_LOCK = frozenset({"demo", "aspora.log"})
 """What Aspora itself may put into a data folder before it first takes the lock."""
 _LOCK_ATTEMPTS = 7
@@ -100,13 +100,13 @@ def own_folder(path: Path, *, uid: int) -> Path:
 
 
 def _open_lock(folder: Path) -> int:
-    return os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _strangers(folder: Path) -> list[str]:
     """What lies in a folder that no Aspora has used yet."""
     names = {entry.name for entry in folder.iterdir()}
-    return [] if _LOCK_NAME in names else sorted(names - _BEFORE_THE_LOCK)
+    return [] if LOCK_NAME in names else sorted(names - _BEFORE_THE_LOCK)
 
 
 def _make(folder: Path, *, uid: int) -> None:
@@ -163,6 +163,22 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def lock_is_held(folder: Path) -> bool:
+    """Whether some Aspora uses the data folder now; the lock, unlike a process id, never lies."""
+    try:
+        handle = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        # Shared, so that those who only ask do not disturb each other; `DataDirLock` waits an instant for them.
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 class DataDirLock:

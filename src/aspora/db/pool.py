@@ -5,6 +5,7 @@ Connections are in autocommit mode, so a lone statement costs one round trip; ro
 """
 
 import asyncio
+import logging
 import select
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +23,8 @@ from psycopg_pool import AsyncConnectionPool
 from aspora.db.failures import ConnectionLost, OutcomeUnknown, SerializationConflict, translated
 from aspora.kit.backoff import Backoff
 from aspora.meta.errors import Invalid, Unavailable
+
+_log = logging.getLogger(__name__)
 
 Connection = AsyncConnection[DictRow]
 """A connection whose rows are dicts."""
@@ -92,6 +95,7 @@ class Database:
             timeout=acquire_timeout_seconds,
             check=_check_alive,
             reconnect_timeout=_RECONNECT_SECONDS,
+            reconnect_failed=_tell_unreachable,
             open=False,
         )
         with translated():
@@ -239,6 +243,10 @@ async def _check_alive(connection: Connection) -> None:
     poller.register(connection.fileno(), select.POLLIN)
     if poller.poll(0):
         await connection.execute("")
+
+
+def _tell_unreachable(pool: AsyncConnectionPool[Any]) -> None:
+    _log.warning("database stays out of reach", extra={"seconds": pool.reconnect_timeout})
 
 
 def _adapters() -> AdaptersMap:

@@ -21,6 +21,8 @@ LogFormat = Literal["json", "console"]
 _FIELDS: ContextVar[Mapping[str, object]] = ContextVar("aspora_log_fields")
 _NONE: Mapping[str, object] = {}
 _ROOT = "aspora"
+_RETRYING = ("psycopg.pool",)
+"""Libraries that warn at every try of what they try again; Aspora's own lines say what came of it."""
 _RECORD_KEYS = frozenset(logging.makeLogRecord({}).__dict__) | {"fields", "message", "asctime", "taskName"}
 _LEVEL_LETTER = {"DEBUG": "D", "INFO": "I", "WARNING": "W", "ERROR": "E", "CRITICAL": "C"}
 
@@ -117,6 +119,8 @@ def _quoted(value: object) -> str:
 def configure_logging(*, level: str = "INFO", form: LogFormat = "console", stream: TextIO | None = None) -> None:
     """Send Aspora's log lines to a stream (standard error by default); other libraries speak from WARNING on.
 
+    Those that warn at every retry speak from ERROR on, unless the level is DEBUG.
+
     Raises:
         ValueError: The level is not one of logging's names.
     """
@@ -128,3 +132,5 @@ def configure_logging(*, level: str = "INFO", form: LogFormat = "console", strea
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger(_ROOT).setLevel(level.upper())
+    for name in _RETRYING:
+        logging.getLogger(name).setLevel(logging.WARNING if level.upper() == "DEBUG" else logging.ERROR)

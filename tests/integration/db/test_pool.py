@@ -1,11 +1,13 @@
 """The pool against a real server: what commits, what is retried, what a lost connection means."""
 
 import asyncio
+import logging
 from datetime import datetime
 
 import psycopg
 import pytest
 
+import aspora.db.pool as pool_module
 from aspora.db.failures import ConnectionLost, OutcomeUnknown, SerializationConflict
 from aspora.db.pool import Connection, Database
 from aspora.meta.errors import Conflict, Invalid, Timeout, Unavailable
@@ -43,6 +45,18 @@ async def test_rows_are_dicts_and_a_dict_goes_in_as_jsonb(table: Database) -> No
     assert row == {"id": 1, "body": {"a": [1, None]}}
     assert isinstance(at, datetime)
     assert str(at.tzinfo) == "UTC"
+
+
+async def test_a_database_that_stays_away_is_told_in_our_own_words(
+    postgres: SharedPostgres, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pool_module, "_RECONNECT_SECONDS", 0.05)
+    dsn = postgres.create_database()
+    async with await Database.open(dsn, acquire_timeout_seconds=2) as database:
+        postgres.drop_database(dsn)
+        with caplog.at_level(logging.WARNING, logger="aspora"), pytest.raises(Unavailable):
+            await database.ping(timeout_seconds=1)
+    assert "database stays out of reach" in caplog.messages
 
 
 async def test_a_lone_statement_commits_and_a_failed_transaction_does_not(table: Database) -> None:

@@ -14,10 +14,12 @@ from aspora.telemetry.logs import configure_logging, get_logger, log_fields
 def _own_logging() -> Generator[None]:
     root = logging.getLogger()
     handlers, level, own = list(root.handlers), root.level, logging.getLogger("aspora").level
+    pool = logging.getLogger("psycopg.pool").level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.getLogger("aspora").setLevel(own)
+    logging.getLogger("psycopg.pool").setLevel(pool)
 
 
 def test_json_lines_hold_message_fields_and_surroundings() -> None:
@@ -55,3 +57,13 @@ def test_an_error_brings_its_traceback() -> None:
     except ValueError as e:
         get_logger("aspora.x").error("failed", error=e)
     assert "ValueError: why" in json.loads(out.getvalue())["traceback"]
+
+
+@pytest.mark.parametrize(("level", "heard"), [("INFO", False), ("DEBUG", True)])
+def test_each_try_of_the_connection_pool_is_for_developers(level: str, heard: bool) -> None:
+    out = io.StringIO()
+    configure_logging(level=level, stream=out)
+    logging.getLogger("psycopg.pool").warning("error connecting in %r", "pool-1")
+    logging.getLogger("another.library").warning("spoken")
+    assert ("pool-1" in out.getvalue()) is heard
+    assert "spoken" in out.getvalue()
