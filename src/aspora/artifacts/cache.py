@@ -11,11 +11,12 @@ import fcntl
 import os
 import shutil
 import stat
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from aspora.artifacts.interface import ArtifactDamaged, ArtifactStore, hex_of
 from aspora.kit.clock import Clock
@@ -23,12 +24,13 @@ from aspora.meta.errors import StatusError, Unavailable
 
 DEFAULT_MAX_BYTES = 2 * 2**30
 DEFAULT_KEEP_SECONDS = 3600.0
+DEFAULT_MAX_HELD = 256
 _CHANGES = "changes.lock"
 
 
 @dataclass(slots=True)
 class _Held:
-    """An entry that this process has checked and keeps a shared lock on."""
+    """An entry that this process has checked and keeps a shared lock on; `_held` has the longest unused first."""
 
     fd: int
     used_at: float
@@ -54,6 +56,8 @@ class ArtifactCache:
         clock: For the time of use.
         max_bytes: Entries not in use are deleted, the longest unused first, while all together are larger.
         keep_seconds: How long a folder from `materialise` stays after its last use, even when the cache is too large.
+        max_held: How many folders that nobody leases this process keeps its lock on, at one file descriptor each. The
+            longest unused are let go first, whatever `keep_seconds` says, and are checked anew at their next use.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class ArtifactCache:
         clock: Clock,
         max_bytes: int = DEFAULT_MAX_BYTES,
         keep_seconds: float = DEFAULT_KEEP_SECONDS,
+        max_held: int = DEFAULT_MAX_HELD,
     ) -> None:
         self._store = store
         self._root = folder
@@ -74,9 +79,10 @@ class ArtifactCache:
         self._clock = clock
         self._max_bytes = max_bytes
         self._keep_seconds = keep_seconds
+        self._max_held = max_held
         self._held: dict[str, _Held] = {}
         self._leases: Counter[str] = Counter()
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def materialise(self, digest: str) -> Path:
         """The artifact as a read-only folder, which stays for `keep_seconds` after its last use.
@@ -89,7 +95,7 @@ class ArtifactCache:
             Unavailable: The store can't be read, or the disk can't be written.
         """
         digits = hex_of(digest)
-        async with self._turns[digits]:
+        async with self._turn(digits):
             try:
                 await self._ensure(digest, digits)
             except OSError as error:
@@ -105,6 +111,8 @@ class ArtifactCache:
             yield await self.materialise(digest)
         finally:
             self._leases[digits] -= 1
+            if not self._leases[digits]:
+                del self._leases[digits]
 
     def close(self) -> None:
         """Let go of all folders, so that other processes may evict them."""
@@ -115,17 +123,27 @@ class ArtifactCache:
         held = self._held.get(digits)
         if held is not None and (self._root / digits).is_dir():
             held.used_at = self._clock.monotonic()
+            self._held[digits] = self._held.pop(digits)
             os.utime(held.fd)
             return
         self._release(digits)
         fd = await asyncio.to_thread(self._open_sound, digest, digits)
         if fd is not None:
-            self._held[digits] = _Held(fd, self._clock.monotonic())
+            self._hold(digits, fd)
             return
         data = await self._store.get(digest)
-        fd = await asyncio.to_thread(self._build, digest, digits, data)
-        self._held[digits] = _Held(fd, self._clock.monotonic())
+        self._hold(digits, await asyncio.to_thread(self._build, digest, digits, data))
         await self._evict()
+
+    def _turn(self, digits: str) -> asyncio.Lock:
+        """The lock of one entry in this process; it lives as long as anybody holds it or waits for it."""
+        return self._turns.setdefault(digits, asyncio.Lock())
+
+    def _hold(self, digits: str, fd: int) -> None:
+        self._held[digits] = _Held(fd, self._clock.monotonic())
+        idle = [d for d in self._held if d != digits and not self._is_busy(d)]
+        for longest_unused in idle[: max(0, len(idle) + 1 - self._max_held)]:
+            self._release(longest_unused)
 
     def _release(self, digits: str) -> None:
         held = self._held.pop(digits, None)
@@ -195,7 +213,7 @@ class ArtifactCache:
                 return
             if self._is_in_use(entry.digits):
                 continue
-            async with self._turns[entry.digits]:
+            async with self._turn(entry.digits):
                 self._release(entry.digits)
                 if await asyncio.to_thread(self._delete, entry.digits):
                     total -= entry.size_bytes
@@ -209,8 +227,12 @@ class ArtifactCache:
                 found.append(_Entry(path.stat().st_mtime, path.stem, int(text) if text.isdigit() else 0))
         return sorted(found)
 
+    def _is_busy(self, digits: str) -> bool:
+        turn = self._turns.get(digits)
+        return digits in self._leases or (turn is not None and turn.locked())
+
     def _is_in_use(self, digits: str) -> bool:
-        if self._leases[digits] > 0 or self._turns[digits].locked():
+        if self._is_busy(digits):
             return True
         held = self._held.get(digits)
         return held is not None and self._clock.monotonic() - held.used_at < self._keep_seconds

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -10,6 +11,8 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from aspora.artifacts.interface import ArtifactDamaged, digest_of, hex_of
 from aspora.meta.errors import Invalid, NotFound, Unavailable
+
+_LARGE_BYTES: Final = 2**20
 
 
 class ObjectArtifacts:
@@ -28,7 +31,7 @@ class ObjectArtifacts:
 
     async def put(self, data: bytes) -> str:
         """Keep the bytes; see `ArtifactStore.put`."""
-        digest = digest_of(data)
+        digest = await _digest_of(data)
         key = _key(digest)
         try:
             try:
@@ -48,7 +51,7 @@ class ObjectArtifacts:
     async def get(self, digest: str) -> bytes:
         """The bytes; see `ArtifactStore.get`."""
         data = await self._read(digest)
-        found = digest_of(data)
+        found = await _digest_of(data)
         if found != digest:
             raise ArtifactDamaged(
                 f"artifact {digest!r} is damaged in {self._place}: its bytes have the digest {found!r}; apply it again"
@@ -114,6 +117,11 @@ def open_artifacts(location: str | Path) -> ObjectArtifacts:
             "use a folder or a URL like s3://bucket/prefix"
         ) from None
     return ObjectArtifacts(store, place=f"{parts.scheme} bucket {parts.hostname!r}")
+
+
+async def _digest_of(data: bytes) -> str:
+    """The digest; a large artifact's is made in a thread, since it takes tens of milliseconds."""
+    return await asyncio.to_thread(digest_of, data) if len(data) > _LARGE_BYTES else digest_of(data)
 
 
 def _key(digest: str) -> str:

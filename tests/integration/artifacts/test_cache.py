@@ -1,6 +1,7 @@
 """The cache on a real disk, with real processes: read-only, checked, rebuilt, bounded, shared."""
 
 import asyncio
+import fcntl
 import os
 import pwd
 import shutil
@@ -190,6 +191,34 @@ async def test_the_longest_unused_goes_first_and_what_is_leased_stays(
         assert [f.is_dir() for f in folders] == [True, False, True, False, True]
         assert leased.is_dir()
     cache.close()
+
+
+async def test_it_holds_no_more_files_open_than_it_may_and_leased_ones_always(
+    tmp_path: Path, store: ObjectArtifacts, clock: Hands
+) -> None:
+    digests = [await store.put(archive(n)) for n in range(8)]
+    cache = make_cache(tmp_path, store, clock, max_held=2)
+    entries = tmp_path / "cache"
+
+    def held() -> list[bool]:
+        return [is_locked(entries / f"{d.removeprefix('sha256:')}.entry") for d in digests]
+
+    async with cache.lease(digests[0]):
+        for digest in [*digests[1:7], digests[5], digests[7]]:
+            await cache.materialise(digest)
+        assert held() == [True, False, False, False, False, True, False, True]
+    assert folder_digest(await cache.materialise(digests[1])) == digests[1]
+    assert held() == [False, True, False, False, False, False, False, True]
+    cache.close()
+
+
+def is_locked(entry: Path) -> bool:
+    with entry.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 async def test_what_another_process_uses_stays(tmp_path: Path, store: ObjectArtifacts, clock: Hands) -> None:

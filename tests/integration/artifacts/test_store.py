@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,22 @@ async def test_a_url_and_a_path_open_the_same_store(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     assert await open_artifacts(folder.as_uri()).get(digest) == b"data"
     assert await open_artifacts(str(folder)).exists(digest)
+
+
+async def test_a_large_artifact_is_hashed_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[tuple[int, bool]] = []
+
+    def watched(data: bytes) -> str:
+        threads.append((len(data), threading.current_thread() is threading.main_thread()))
+        return digest_of(data)
+
+    monkeypatch.setattr("aspora.artifacts.store.digest_of", watched)
+    store, large = open_artifacts(tmp_path), bytes(2**20 + 1)
+    assert await store.get(await store.put(large)) == large
+    assert await store.get(await store.put(b"small")) == b"small"
+    assert threads == [(len(large), False)] * 2 + [(5, True)] * 2
 
 
 async def test_a_flipped_byte_is_refused_by_digest(tmp_path: Path) -> None:
