@@ -65,7 +65,7 @@ def test_a_gateway_that_stays_away_is_given_up() -> None:
 def test_a_gateway_that_asks_to_be_asked_again_is_asked_as_it_says() -> None:
     clock, told = Clock(), list[str]()
     soon = Unavailable("no executor yet", retry_after_seconds=2)
-    rest = Posts(soon, soon, ENDED)
+    rest: Any = Posts(soon, soon, ENDED)
     asked = Submission(
         rest, path=PATH, body={}, key="k1", on_wait=told.append, monotonic=clock.monotonic, sleep=clock.sleep
     )
