@@ -57,7 +57,8 @@ class Cli:
             Unavailable: None is running, or it can't be found; says what would do.
         """
         connect = load_object("aspora.cli.rest:connect")
-        return connect(url=self.settings.url, api_key=self.settings.api_key, data_dir=self.settings.data_dir)
+        settings = self.settings
+        return connect(url=settings.url, api_key=settings.api_key, data_dir=settings.data_dir, ca_file=settings.ca_file)
 
     def call_platform(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call one of the platform's functions."""

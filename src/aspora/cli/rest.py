@@ -11,13 +11,15 @@ from urllib.parse import quote, urlsplit
 
 from aspora.client.codec import encode_body, error_of
 from aspora.client.paths import API_ROOT, target
-from aspora.meta.errors import BY_REASON, StatusError, Unavailable
+from aspora.db.data_dir import lock_is_held
+from aspora.meta.errors import BY_REASON, StatusError, Unauthorized, Unavailable
 from aspora.meta.names import did_you_mean
 
 TABLE = "application/json;as=Table"
 DESCRIPTION = "application/json;as=Description"
 ENDPOINT_FILE = "endpoint.json"
 KEY_FILE = "admin.key"
+PAGE_SIZE = 1000
 MAX_ERROR_BYTES = 4 * 1024 * 1024
 
 
@@ -25,49 +27,79 @@ class ConnectionLost(Unavailable):
     """The connection stood and broke: nobody knows what became of the request."""
 
 
-def connect(*, url: str, api_key: str, data_dir: Path) -> "Rest":
+def connect(*, url: str, api_key: str, data_dir: Path, ca_file: str = "") -> "Rest":
     """Find the gateway: the URL that was given, else the endpoint file of the data directory.
+
+    The data directory's admin key goes to the Aspora that runs over that directory and to no other address.
+
+    Args:
+        ca_file: PEM file of the certificates to trust in place of the system's; "" for the system's.
 
     Raises:
         Unavailable: There is neither; says what would do.
+        Unauthorized: The URL is not the data directory's, and no key was given for it.
     """
+    if url and api_key:
+        return Rest(url, api_key, ca_file=ca_file)
     if url:
-        return Rest(url, api_key or _read_key(data_dir, needed=False))
+        rest = Rest(url, "", ca_file=ca_file)
+        if rest.url != _published_url(data_dir):
+            raise Unauthorized(
+                f"no API key for {rest.url}; set ASPORA_API_KEY (the admin key of {str(data_dir)!r} is sent to the"
+                " Aspora that runs there and nowhere else)"
+            )
+        return Rest(url, _read_key(data_dir), ca_file=ca_file)
+    found = _published_url(data_dir)
+    if not found:
+        raise Unavailable(f"no Aspora is running with data directory {str(data_dir)!r}; start one: aspora up --detach")
+    return Rest(found, api_key or _read_key(data_dir), ca_file=ca_file)
+
+
+def _published_url(data_dir: Path) -> str:
+    """The address of the Aspora that runs over the data directory; "" when none does.
+
+    Whoever was killed leaves its endpoint file behind, and its port to anybody: the lock decides.
+    """
     endpoint = data_dir / ENDPOINT_FILE
     try:
-        found = json.loads(endpoint.read_text())["url"]
-    except FileNotFoundError:
-        raise Unavailable(
-            f"no Aspora is running with data directory {str(data_dir)!r}; start one: aspora up --detach"
-        ) from None
+        url = str(json.loads(endpoint.read_text())["url"]) if lock_is_held(data_dir) else ""
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
     except PermissionError:
         raise Unavailable(
             f"{str(endpoint)!r} belongs to another user; set ASPORA_URL and ASPORA_API_KEY, or choose --data-dir"
         ) from None
     except (ValueError, KeyError, TypeError):
         raise Unavailable(f"{str(endpoint)!r} is damaged; restart Aspora: aspora down; aspora up --detach") from None
-    return Rest(found, api_key or _read_key(data_dir, needed=True))
+    return url
 
 
-def _read_key(data_dir: Path, *, needed: bool) -> str:
+def _read_key(data_dir: Path) -> str:
     path = data_dir / KEY_FILE
     try:
         return path.read_text().strip()
     except OSError as e:
-        if not needed:
-            return ""
         raise Unavailable(f"the admin key {str(path)!r} can't be read ({e.strerror}); set ASPORA_API_KEY") from None
+
+
+def _trust(ca_file: str) -> ssl.SSLContext:
+    """Whom to believe: the system's authorities, or those of one file."""
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as e:
+        raise ValueError(f"ASPORA_CA_FILE {ca_file!r} can't be used: {e.strerror or e}; name a PEM file") from None
 
 
 class Rest:
     """Requests to one gateway. Every method raises `StatusError` as the server sent it."""
 
-    def __init__(self, url: str, api_key: str, *, timeout_seconds: float = 75) -> None:
+    def __init__(self, url: str, api_key: str, *, ca_file: str = "", timeout_seconds: float = 75) -> None:
         parts = urlsplit(url if "//" in url else f"http://{url}")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{url!r} is not a gateway's address; write it like http://127.0.0.1:7700")
         self.url = f"{parts.scheme}://{parts.netloc}"
-        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
+        self._host, self._port = parts.hostname, parts.port
+        self._tls = _trust(ca_file) if parts.scheme == "https" else None
         self._key, self._timeout = api_key, timeout_seconds
         self._idle: http.client.HTTPConnection | None = None
         self._resources: list[dict[str, Any]] | None = None
@@ -77,10 +109,8 @@ class Rest:
         if self._idle is not None:
             connection, self._idle = self._idle, None
             return connection
-        if self._secure:
-            return http.client.HTTPSConnection(
-                self._host, self._port, timeout=self._timeout, context=ssl.create_default_context()
-            )
+        if self._tls is not None:
+            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
 
     def send(
@@ -120,7 +150,10 @@ class Rest:
                 f"{self.url} did not answer within {self._timeout:g} s; check it: aspora status"
             ) from None
         except ssl.SSLError as e:
-            raise Unavailable(f"{self.url} has no certificate to trust: {e.reason}") from None
+            raise Unavailable(
+                f"{self.url} shows no certificate to trust: {getattr(e, 'verify_message', '') or e.reason}; for one of"
+                " your own set ASPORA_CA_FILE, and use a URL that the certificate names"
+            ) from None
         except (ConnectionRefusedError, socket.gaierror, OSError) as e:
             raise Unavailable(
                 f"no gateway answers at {self.url} ({e.strerror or e}); start one: aspora up --detach"
@@ -150,6 +183,16 @@ class Rest:
         content = response.read()
         self._keep(connection, response)
         return content
+
+    def items(self, path: str, *, query: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """The objects of a list, page by page until the last."""
+        token = None
+        while True:
+            page = self.call("GET", path, query={**(query or {}), "limit": PAGE_SIZE, "continue": token})
+            yield from page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return
 
     def _keep(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         """Keep a connection whose answer has been read for the next request, if the server does too."""

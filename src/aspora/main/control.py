@@ -1,7 +1,6 @@
 """Start in the background, stop, and look at the Aspora of a data directory."""
 
 import contextlib
-import fcntl
 import os
 import shlex
 import signal
@@ -15,33 +14,16 @@ from typing import Any
 from aspora.cli import exit_codes
 from aspora.cli.output import Output, pairs
 from aspora.cli.rest import Rest
-from aspora.db.data_dir import prepare_data_dir
+from aspora.db.data_dir import lock_is_held, prepare_data_dir
 from aspora.main.endpoint import Endpoint, read_endpoint
 from aspora.main.listening import check_exposure
 from aspora.main.settings import Settings
-from aspora.meta.errors import StatusError, Unavailable
+from aspora.meta.errors import StatusError, Unauthorized, Unavailable
 
 LOG_NAME = "aspora.log"
-LOCK_NAME = "aspora.lock"
 MAX_LOG_BYTES = 10_000_000
 START_TIMEOUT_SECONDS = 120
 _POLL_SECONDS = 0.05
-
-
-def lock_is_held(data_dir: Path) -> bool:
-    """Whether some Aspora uses the data directory now; the lock, unlike a process id, never lies."""
-    try:
-        handle = os.open(data_dir / LOCK_NAME, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        # Shared, so that those who only ask do not disturb each other; `DataDirLock` waits an instant for them.
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def running_endpoint(data_dir: Path) -> Endpoint | None:
@@ -146,11 +128,8 @@ def down(settings: Settings, out: Output) -> int:
 
 def _server_rows(rest: Rest) -> dict[str, Any]:
     ready = rest.call("GET", "/readyz")
-    nodes = rest.call("GET", "/api/v1/nodes").get("items", [])
-    counts = {
-        plural: len(rest.call("GET", f"/api/v1/{plural}", query={"limit": 1000})["items"])
-        for plural in ("domains", "skills", "revisions")
-    }
+    nodes = list(rest.items("/api/v1/nodes"))
+    counts = {plural: sum(1 for _ in rest.items(f"/api/v1/{plural}")) for plural in ("domains", "skills", "revisions")}
     return {
         "url": rest.url,
         "version": rest.call("GET", "/version")["version"],
@@ -167,6 +146,8 @@ def status(settings: Settings, out: Output, *, connect: Callable[[], Rest], as_j
         if as_json:
             out.json({"running": False, "message": e.message})
             return exit_codes.UNAVAILABLE
+        raise
+    except Unauthorized:
         raise
     except StatusError as e:
         raise Unavailable(f"the gateway answers but is not well: {e.message}") from None

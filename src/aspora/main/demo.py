@@ -212,7 +212,7 @@ def _show(
     settings: Settings, out: Output, up_now: Running, *, plan: Plan, scripted_models: bool, stop: asyncio.Event
 ) -> bool:
     """The demo itself, over the API like any client; True when everything succeeded, False too when it was stopped."""
-    rest = Rest(up_now.url, up_now.admin_key_path.read_text().strip())
+    rest = Rest(up_now.url, up_now.admin_key_path.read_text().strip(), ca_file=settings.ca_file)
     cases = _deploy(rest, plan, out, stop)
     names: list[str] = []
     with Progress(out, total=len(cases), title="running") as progress:

@@ -23,6 +23,10 @@ def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def _file(text: str) -> str:
+    return str(_path(text))
+
+
 def _flag(text: str) -> bool:
     folded = text.strip().lower()
     if folded in {"1", "true", "yes", "on"}:
@@ -71,8 +75,8 @@ class Settings:
     artifacts_url: str = _setting("Where artifacts lie: empty for a folder in the data directory.", "")
     host: str = _setting("Address the gateway listens on.", "127.0.0.1")
     port: int = _setting("Port of the gateway; 0 picks a free one.", 7700, _number(0, 65535))
-    tls_cert: str = _setting("Certificate chain (PEM) for HTTPS.", "")
-    tls_key: str = _setting("Private key (PEM) of the certificate.", "")
+    tls_cert: str = _setting("Certificate chain (PEM) for HTTPS.", "", _file)
+    tls_key: str = _setting("Private key (PEM) of the certificate.", "", _file)
     allow_plaintext: bool = _setting(
         "Permit listening beyond loopback without TLS, for use behind a proxy that ends TLS.", False, _flag
     )
@@ -89,7 +93,14 @@ class Settings:
     model_name: str = _setting("Model name to send to that endpoint for every alias; empty keeps upstream ids.", "")
     url: str = _setting("Gateway that the command line talks to; empty finds the one of the data directory.", "")
     api_key: str = _setting(
-        "Key that the command line sends; empty uses the data directory's admin key.", "", secret=True
+        "Key that the command line sends; empty uses the data directory's admin key, for the Aspora there alone.",
+        "",
+        secret=True,
+    )
+    ca_file: str = _setting(
+        "Certificates (PEM) that the command line trusts in place of the system's, for a gateway with one of your own.",
+        "",
+        _file,
     )
     domain: str = _setting("Domain that the command line uses when -d is absent.", "")
     skills_root: str = _setting(

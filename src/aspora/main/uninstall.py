@@ -3,16 +3,22 @@
 import os
 import shutil
 import stat
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from aspora.cli import exit_codes
 from aspora.cli.output import Output
+from aspora.db.data_dir import LOCK_NAME, lock_is_held
 from aspora.db.os_user import ROOT_UID, SERVER_USER_NAME, user_exists
-from aspora.main.control import LOCK_NAME, LOG_NAME, lock_is_held
+from aspora.main.control import LOG_NAME
 from aspora.main.endpoint import FILE_NAME, KEY_FILE_NAME
 from aspora.main.settings import Settings
 
 FOLDERS = ("demo", "cache", "sandbox", "runtime", "run", "artifacts", "postgres")
+SCRATCH_FOLDERS = ("postgres.new-*",)
+SCRATCH_FILES = ("postgres.initdb-password", "postgres.*.new", f".{FILE_NAME}.*", f".{KEY_FILE_NAME}.*", ".doctor-*")
+"""What a start, or a check, that was cut off leaves behind; the next start sweeps some of it."""
 FILES = (
     "postgres.log",
     "postgres.log.1",
@@ -33,8 +39,21 @@ def _size_text(folder: Path) -> str:
 
 def _strangers(folder: Path) -> list[str]:
     """What lies in the folder and is not Aspora's."""
-    own = [*FOLDERS, *FILES]
-    return sorted(entry.name for entry in folder.iterdir() if entry.name not in own)
+    return sorted(entry.name for entry in folder.iterdir() if not _is_own(entry))
+
+
+def _is_own(entry: Path) -> bool:
+    """By name and nature: a folder with a scratch file's name is somebody else's."""
+    if entry.name in {*FOLDERS, *FILES}:
+        return True
+    patterns = SCRATCH_FOLDERS if entry.is_dir() and not entry.is_symlink() else SCRATCH_FILES
+    return any(fnmatchcase(entry.name, pattern) for pattern in patterns)
+
+
+def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """The entries that patterns name, in the patterns' order."""
+    names = [entry.name for entry in folder.iterdir()]
+    return [folder / name for pattern in patterns for name in sorted(names) if fnmatchcase(name, pattern)]
 
 
 def _remove_tree(folder: Path) -> None:
@@ -47,11 +66,11 @@ def _remove_tree(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    for name in FOLDERS:
-        if (folder / name).is_dir():
-            _remove_tree(folder / name)
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    for path in _matching(folder, (*SCRATCH_FOLDERS, *FOLDERS)):
+        if path.is_dir():
+            _remove_tree(path)
+    for path in _matching(folder, (*SCRATCH_FILES, *FILES)):
+        path.unlink(missing_ok=True)
     folder.rmdir()
 
 

@@ -141,6 +141,9 @@ async def running(settings: Settings, *, tell: Tell, stop: asyncio.Event) -> Asy
     keep_memory_private()
     check_exposure(settings)
     data_dir = await asyncio.to_thread(prepare_data_dir, settings.data_dir, uid=os.geteuid())
+    with DataDirLock(data_dir):
+        # What an Aspora that was killed left behind: nobody may act on its process id once a new one has the lock.
+        remove_endpoint(data_dir)
     with bind(settings) as bound:
         async with _database(settings, data_dir, tell) as (dsn, server):
             admin_key = _admin_key(data_dir)

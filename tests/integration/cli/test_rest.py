@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
-from aspora.cli.rest import Rest
+from aspora.cli.rest import Rest, connect
 from aspora.client.paths import object_path
-from aspora.meta.errors import Conflict, NotFound, TooManyRequests, Unavailable
+from aspora.db.data_dir import DataDirLock
+from aspora.meta.errors import Conflict, NotFound, TooManyRequests, Unauthorized, Unavailable
 
 CONFLICT = b'{"kind":"Status","reason":"Conflict","message":"it has changed","details":[]}'
 SLOW_DOWN = b'{"kind":"Status","reason":"TooManyRequests","message":"later","details":[]}'
@@ -18,6 +20,8 @@ ANSWERS = {
     "/proxy": (502, b"<html>bad gateway</html>", {}),
     "/json": (500, b'["not", "ours"]', {}),
     "/absent": (404, b"", {}),
+    "/things?limit=1000": (200, b'{"metadata":{"continue":"more"},"items":[1,2]}', {}),
+    "/things?limit=1000&continue=more": (200, b'{"metadata":{},"items":[3]}', {}),
 }
 
 
@@ -69,3 +73,36 @@ def test_paths_are_encoded_once(rest: Rest) -> None:
     path = object_path("skills", "a/b c%", domain="dömain")
     assert rest.call("GET", path) == "/api/v1/domains/d%C3%B6main/skills/a%2Fb%20c%25"
     assert rest.call("GET", "/api/v1/a b", query={"q": "x&y", "none": None}) == "/api/v1/a%20b?q=x%26y"
+
+
+def test_a_list_is_read_to_its_last_page(rest: Rest) -> None:
+    assert list(rest.items("/things")) == [1, 2, 3]
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    (tmp_path / "endpoint.json").write_text('{"url": "http://127.0.0.1:7701"}')
+    (tmp_path / "admin.key").write_text("the-key\n")
+    return tmp_path
+
+
+def test_the_admin_key_goes_to_the_aspora_that_runs_there_alone(data_dir: Path) -> None:
+    with DataDirLock(data_dir):
+        assert connect(url="", api_key="", data_dir=data_dir)._key == "the-key"
+        assert connect(url="http://127.0.0.1:7701/", api_key="", data_dir=data_dir)._key == "the-key"
+        for other in ("http://127.0.0.1:7702", "https://127.0.0.1:7701", "http://example.org:7701"):
+            with pytest.raises(Unauthorized, match="ASPORA_API_KEY"):
+                connect(url=other, api_key="", data_dir=data_dir)
+            assert connect(url=other, api_key="mine", data_dir=data_dir)._key == "mine"
+
+
+def test_what_a_killed_aspora_left_is_not_believed(data_dir: Path) -> None:
+    with pytest.raises(Unavailable, match="no Aspora is running"):
+        connect(url="", api_key="", data_dir=data_dir)
+    with pytest.raises(Unauthorized, match="ASPORA_API_KEY"):
+        connect(url="http://127.0.0.1:7701", api_key="", data_dir=data_dir)
+
+
+def test_a_file_of_certificates_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="ASPORA_CA_FILE"):
+        Rest("https://127.0.0.1:1", "key", ca_file=str(tmp_path / "absent.pem"))

@@ -60,7 +60,8 @@ def test_no_server_says_how_to_start_one() -> None:
 
 
 def test_nothing_answers_at_that_address() -> None:
-    code, _, err = run("get", "skills", "--url", "http://127.0.0.1:9")
+    environ = {"ASPORA_DATA_DIR": "/nonexistent/aspora", "ASPORA_API_KEY": "a-key"}
+    code, _, err = run("get", "skills", "--url", "http://127.0.0.1:9", environ=environ)
     assert code == exit_codes.UNAVAILABLE
     assert "no gateway answers at http://127.0.0.1:9" in err
 

@@ -20,11 +20,20 @@ REVISIONS = [revision("s-b", "1.1.0", 2), revision("s-a", "1.0.0", 1), revision(
 
 
 @pytest.mark.parametrize(
-    ("current", "wanted", "expected"),
-    [("s-c", "", "s-b"), ("s-b", "", "s-a"), ("s-c", "1.0.0", "s-a"), ("s-a", "s-c", "s-c")],
+    ("current", "latest", "wanted", "expected"),
+    [
+        ("s-c", "s-c", "", "s-b"),
+        ("s-b", "s-c", "", "s-a"),
+        ("s-c", "s-c", "1.0.0", "s-a"),
+        ("s-a", "s-c", "s-c", "s-c"),
+        # The content went a, b, c and came back to b, then to a.
+        ("s-b", "s-b", "", "s-c"),
+        ("s-c", "s-b", "", "s-a"),
+        ("s-a", "s-a", "", "s-c"),
+    ],
 )
-def test_where_a_rollback_goes(current: str, wanted: str, expected: str) -> None:
-    assert choose(REVISIONS, current=current, wanted=wanted) == expected
+def test_where_a_rollback_goes(current: str, latest: str, wanted: str, expected: str) -> None:
+    assert choose(REVISIONS, current=current, latest=latest, wanted=wanted) == expected
 
 
 @pytest.mark.parametrize(
@@ -32,7 +41,7 @@ def test_where_a_rollback_goes(current: str, wanted: str, expected: str) -> None
 )
 def test_where_it_can_not_go(current: str, wanted: str, hint: str) -> None:
     with pytest.raises(ValueError, match=hint):
-        choose(REVISIONS, current=current, wanted=wanted)
+        choose(REVISIONS, current=current, latest="s-c", wanted=wanted)
 
 
 def test_names_with_domains() -> None:

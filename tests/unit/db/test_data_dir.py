@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aspora.db.data_dir import DataDirLock, default_data_dir, first_closed, own_folder, prepare_data_dir
+from aspora.db.data_dir import DataDirLock, default_data_dir, first_closed, lock_is_held, own_folder, prepare_data_dir
 from aspora.db.os_user import OsUser
-from aspora.main.control import lock_is_held
 from aspora.meta.errors import Conflict, Forbidden, Unavailable
 
 

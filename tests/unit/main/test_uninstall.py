@@ -42,6 +42,22 @@ def test_read_only_artifacts_go_too(data_dir: Path) -> None:
     assert "nothing to remove" in call(data_dir, confirmed=True)[1]
 
 
+def test_what_a_broken_start_left_is_aspora_s(data_dir: Path) -> None:
+    (data_dir / "postgres.new-x1y2").mkdir()
+    for name in ("postgres.initdb-password", "postgres.credentials.new", ".endpoint.json.abc", ".admin.key.abc"):
+        (data_dir / name).write_text("x")
+    (data_dir / ".doctor-abc").write_text("")
+    assert call(data_dir, confirmed=True)[0] == 0
+    assert not data_dir.exists()
+
+
+def test_a_folder_with_a_leftover_s_name_is_a_stranger_s(data_dir: Path) -> None:
+    (data_dir / ".doctor-mine").mkdir()
+    code, _, err = call(data_dir, confirmed=True)
+    assert code == 4
+    assert ".doctor-mine" in err
+
+
 def test_what_a_stranger_put_there_is_named_and_nothing_goes(data_dir: Path) -> None:
     (data_dir / "mine.txt").write_text("precious")
     code, _, err = call(data_dir, confirmed=True)

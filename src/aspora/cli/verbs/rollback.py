@@ -1,7 +1,7 @@
 """`aspora rollback`: a change of shares, never a rebuild."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aspora.cli import exit_codes
@@ -21,19 +21,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Words and options."""
     parser.add_argument("skill", help="name or domain/name")
     add_domain_option(parser)
-    parser.add_argument("--to", default="", help="revision or version (default: the one made before the present one)")
+    parser.add_argument("--to", default="", help="revision or version (default: the one that served before)")
     parser.add_argument("--env", default="production", choices=("production", "staging"), help="the environment")
     parser.add_argument("--dry-run", action="store_true", help="check everything, change nothing")
 
 
-def choose(revisions: Sequence[Mapping[str, Any]], *, current: str, wanted: str) -> str:
+def choose(revisions: Iterable[Mapping[str, Any]], *, current: str, latest: str, wanted: str) -> str:
     """The name of the revision to go back to.
+
+    Revisions are ordered by creation, except that the skill's latest one comes last: content that returned to an
+    earlier state has its old revision again, and what served before it is the newest of the others. Without a wish the
+    answer is the revision before the current one, so repeated rollbacks go further back and never forth.
+
+    Args:
+        current: The revision that the route points at; with shares, the one with the largest.
+        latest: The revision of the skill's present content.
+        wanted: A revision's name or a version; "" for the one before.
 
     Raises:
         ValueError: There is none, or several have that version; says what there is.
     """
     ordered = sorted(
-        revisions, key=lambda r: (r["metadata"]["creationTimestamp"], int(r["metadata"]["resourceVersion"]))
+        revisions,
+        key=lambda r: (
+            r["metadata"]["name"] == latest,
+            r["metadata"]["creationTimestamp"],
+            int(r["metadata"]["resourceVersion"]),
+        ),
     )
     names = [r["metadata"]["name"] for r in ordered]
     if wanted:
@@ -46,7 +60,7 @@ def choose(revisions: Sequence[Mapping[str, Any]], *, current: str, wanted: str)
         raise ValueError(f"production points at {current!r}, which is gone; say where to go with --to")
     index = names.index(current)
     if index == 0:
-        raise ValueError(f"{current!r} is the oldest revision; there is nothing before it. Name another with --to")
+        raise ValueError(f"nothing served before {current!r}, the oldest revision here; name another with --to")
     return names[index - 1]
 
 
@@ -56,10 +70,11 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     domain = domain or cli.settings.domain or DEFAULT_DOMAIN
     rest, base = cli.rest(), f"/api/v1/domains/{domain}"
     route = rest.call("GET", f"{base}/routes/{skill}.{args.env}")
-    listing = rest.call("GET", f"{base}/revisions", query={"labelSelector": f"aspora.dev/skill={skill}", "limit": 1000})
+    latest = rest.call("GET", f"{base}/skills/{skill}").get("status", {}).get("latestRevision") or ""
+    revisions = rest.items(f"{base}/revisions", query={"labelSelector": f"aspora.dev/skill={skill}"})
     traffic = route["spec"].get("traffic", [])
     current = max(traffic, key=lambda t: t["shareBp"])["revision"] if traffic else ""
-    target = choose(listing["items"], current=current, wanted=args.to)
+    target = choose(revisions, current=current, latest=latest, wanted=args.to)
     if len(traffic) == 1 and current == target:
         cli.out.line(f"{domain}/{skill} {args.env} already points at {target}; nothing to do")
         return exit_codes.OK
