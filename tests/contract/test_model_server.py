@@ -277,6 +277,26 @@ async def test_runs_as_a_process(http: aiohttp.ClientSession, tmp_path: Path) ->
     assert code == 0
 
 
+@pytest.mark.parametrize("stdin", ["pipe", "null"])
+async def test_a_process_ends_with_the_pipe_it_was_started_with(tmp_path: Path, stdin: str) -> None:
+    script = tmp_path / "s.yaml"
+    script.write_text("rules: [{answer: x}]\n")
+    command = [sys.executable, "-m", "aspora.testing.model_server", "--script", str(script)]
+    given = asyncio.subprocess.PIPE if stdin == "pipe" else asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, stdin=given, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        assert await asyncio.wait_for(process.stdout.readline(), 30)
+        assert process.returncode is None
+        if process.stdin is not None:
+            process.stdin.close()
+            assert await asyncio.wait_for(process.wait(), 10) == 0
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            assert await process.wait() == 0
+
+
 async def test_a_process_without_a_usable_script_says_so(tmp_path: Path) -> None:
     script = tmp_path / "s.yaml"
     script.write_text("rules: [{answer: [}]\n")

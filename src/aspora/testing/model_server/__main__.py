@@ -1,9 +1,14 @@
-"""Run the scripted model server as a process; the first line on stdout is JSON with its `url`."""
+"""Run the scripted model server as a process; the first line on stdout is JSON with its `url`.
+
+It ends at SIGTERM or SIGINT, and, when standard input is a pipe, with the end of that: its starter died.
+"""
 
 import argparse
 import asyncio
 import json
+import os
 import signal
+import stat
 import sys
 from pathlib import Path
 
@@ -19,11 +24,29 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _end_with_starter(stopped: asyncio.Event) -> None:
+    """Stop at the end of standard input; a terminal, a file or /dev/null says nothing about who started this."""
+    loop = asyncio.get_running_loop()
+
+    def on_input() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            stopped.set()
+
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        loop.add_reader(0, on_input)
+
+
 async def _serve(arguments: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopped.set)
+    _end_with_starter(stopped)
     async with ModelServer(load_script(arguments.script), host=arguments.host, port=arguments.port) as server:
         sys.stdout.write(json.dumps({"url": server.url, "scripted": True}) + "\n")
         sys.stdout.flush()
@@ -31,7 +54,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; 2 for a script or port that can't be used."""
+    """Serve until told to stop; 2 for a script or port that can't be used."""
     try:
         asyncio.run(_serve(_arguments()))
     except (ScriptInvalid, OSError) as e:
