@@ -24,9 +24,10 @@ from aspora.meta.errors import Conflict, Forbidden, StatusError, Unavailable
 PATIENCE_SECONDS = 20
 AS_ROOT = os.geteuid() == 0
 HOLDER = """
-import sys
+import signal, sys
 from pathlib import Path
 from aspora.db.embedded import EmbeddedPostgres
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job of a shell's background inherits it ignored
 server = EmbeddedPostgres(Path(sys.argv[1]), sync=False, progress=lambda step: print(step, flush=True))
 try:
     server.start()
