@@ -5,8 +5,8 @@ Standard library only, and no verb is imported before it is asked for, so that `
 
 import argparse
 import difflib
+import errno
 import os
-import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aspora.cli import exit_codes
 from aspora.cli.builtins import GROUPS, VERBS
 from aspora.cli.output import Output
+from aspora.cli.streams import open_closed_streams, throw_output_away
 from aspora.kit.registry import load_object
 from aspora.meta.errors import StatusError, Unavailable
 
@@ -131,14 +132,17 @@ def main(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str]
         platform: Name → `module:function` of what only `main` can do.
         out: Where to print; the process's streams otherwise.
     """
+    open_closed_streams()
     printer = out or Output()
     try:
-        return _run(argv, load_settings=load_settings, platform=platform, out=printer)
+        code = _run(argv, load_settings=load_settings, platform=platform, out=printer)
+        printer.stdout.flush()
+        return code
     except KeyboardInterrupt:
         printer.note("")
         return exit_codes.INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        throw_output_away()
         return exit_codes.OK
     except StatusError as e:
         return report(e, printer)
@@ -146,12 +150,22 @@ def main(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str]
         printer.error(str(e))
         return exit_codes.USAGE
     except OSError as e:
-        printer.error(f"{e.strerror or e}: {e.filename}" if e.filename else str(e))
+        printer.error(os_error_text(e))
         return exit_codes.FAILED
     except Exception:  # noqa: BLE001 - the last place where a defect can be told from a refusal
         traceback.print_exc(file=printer.stderr)
         printer.error("this is a defect in Aspora; please report what stands above")
         return exit_codes.INTERNAL
+
+
+def os_error_text(error: OSError) -> str:
+    """What the system refused, and for which file where it says so."""
+    reason = error.strerror or str(error)
+    if isinstance(error.filename, str | bytes):
+        return f"{os.fsdecode(error.filename)!r} can't be used: {reason}"
+    if error.errno == errno.ENOENT:
+        return "the current folder is gone; change into one that exists"
+    return f"the system refuses: {reason}"
 
 
 def _run(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str], out: Output) -> int:
@@ -173,7 +187,6 @@ def _run(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str]
         overrides["data_dir"] = overrides["data_dir"].expanduser().absolute()
     settings = load_settings(os.environ, overrides)
     code: int = load_object(VERBS[verb].module).run(parsed, Cli(out, settings, overrides, platform))
-    out.stdout.flush()
     return code
 
 

@@ -5,13 +5,13 @@ One thing that can't be read never hides the others: `find_wanted` gives what it
 
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aspora.cli.applying import Wanted
+from aspora.cli.streams import STDIN, read_bytes
 from aspora.meta.errors import API_VERSION, Invalid, StatusError
 from aspora.skills import LoadedDomain, LoadedSkill, find_skills, load_domain, load_skill
 from aspora.skills.places import Places, SkillPlace, is_domain
@@ -19,7 +19,6 @@ from aspora.skills.problems import InvalidSkill, Problem, Report
 from aspora.skills.text_files import MAX_TEXT_BYTES, decode_text, read_text
 from aspora.skills.yaml_nodes import Node, json_value, parse_yaml
 
-STDIN = "-"
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
 MAX_MANIFEST_BYTES = 8 * MAX_TEXT_BYTES
 _MARKER = re.compile(r"^(?:---(?=\s|$)|\.\.\.\s*$)", re.MULTILINE)
@@ -159,9 +158,7 @@ def _add_file(found: Found, path: Path, *, domain: str) -> None:
 
 
 def _read_stdin() -> str:
-    raw, report = sys.stdin.buffer.read(MAX_MANIFEST_BYTES + 1), Report()
-    if len(raw) > MAX_MANIFEST_BYTES:
-        report.error("standard input", f"has more than {MAX_MANIFEST_BYTES} bytes; apply it in parts")
+    raw, report = read_bytes(STDIN, max_bytes=MAX_MANIFEST_BYTES, what="the manifests"), Report()
     text = decode_text(raw, shown="standard input", report=report)
     report.raise_errors("standard input")
     return text or ""

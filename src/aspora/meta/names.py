@@ -14,6 +14,8 @@ ExecutionId = NewType("ExecutionId", str)
 NodeId = NewType("NodeId", str)
 
 MAX_NAME_LENGTH = 63
+MAX_LABELS = 64
+MAX_SHOWN_LENGTH = 80
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _LABEL_KEY = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
@@ -37,9 +39,12 @@ def check_name(name: str, *, field: str = "metadata.name", dots: bool = False) -
 
 
 def check_labels(labels: Iterable[tuple[str, str]], *, field: str) -> list[FieldError]:
-    """Check label keys (`[prefix/]name`) and values (≤ 63 characters of letters, digits, `-_.`)."""
+    """Check at most 64 labels: keys (`[prefix/]name`) and values (≤ 63 characters of letters, digits, `-_.`)."""
     errors: list[FieldError] = []
-    for key, value in labels:
+    pairs = list(labels)
+    if len(pairs) > MAX_LABELS:
+        errors.append(FieldError(field, f"{len(pairs)} labels; at most {MAX_LABELS}"))
+    for key, value in pairs[:MAX_LABELS]:
         if len(key) > 128 or not _LABEL_KEY.fullmatch(key):
             errors.append(
                 FieldError(
@@ -54,6 +59,12 @@ def check_labels(labels: Iterable[tuple[str, str]], *, field: str) -> list[Field
                 )
             )
     return errors
+
+
+def quoted(value: object) -> str:
+    """A value as messages show it: in quotes, cut where it is long, so that no input can flood a terminal or a log."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN_LENGTH else f"{text[:MAX_SHOWN_LENGTH]}… ({len(text)} characters)"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

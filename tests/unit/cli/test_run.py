@@ -1,5 +1,6 @@
 import argparse
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,14 @@ import pytest
 
 from aspora.cli.plan import RunPlan
 from aspora.cli.verbs.create import expiry
-from aspora.cli.verbs.run import arguments_of, folder_of, looks_like_a_path, read_json_object, wire_input
+from aspora.cli.verbs.run import (
+    MAX_INPUT_BYTES,
+    arguments_of,
+    folder_of,
+    looks_like_a_path,
+    read_json_object,
+    wire_input,
+)
 from aspora.skills import load_skill
 from aspora.skills.scaffold import create_skill
 
@@ -30,6 +38,38 @@ def test_an_argument_that_can_not_be_read_says_how_to_write_it(word: str, expect
         arguments_of([word], from_file={})
 
 
+def test_an_argument_comes_once() -> None:
+    with pytest.raises(ValueError, match="a is given twice"):
+        arguments_of(["a=1", "a:=2"], from_file={})
+    with pytest.raises(ValueError, match="'k' comes twice"):
+        arguments_of(['a:={"k": 1, "k": 2}'], from_file={})
+    with pytest.raises(ValueError, match="100003 characters") as refused:
+        arguments_of(["x" * 100_001], from_file={})
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a": 1, "a": 2}', "'a' comes twice"),
+        (b'{"a": "' + b"x" * MAX_INPUT_BYTES + b'"}', "more than 1048576 bytes"),
+        (b"\xff", "not UTF-8"),
+    ],
+)
+def test_arguments_from_a_file_are_bounded_and_clear(tmp_path: Path, content: bytes, why: str) -> None:
+    (tmp_path / "input.json").write_bytes(content)
+    with pytest.raises(ValueError, match=why):
+        read_json_object(str(tmp_path / "input.json"))
+
+
+def test_arguments_come_from_regular_files_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, kind in ((str(tmp_path / "pipe"), "a pipe"), ("/dev/zero", "a device"), (str(tmp_path), "a folder")):
+        with pytest.raises(ValueError, match=f"is {kind}; name a regular file"):
+            read_json_object(name)
+
+
 @pytest.mark.parametrize("text", ["[1]", "nothing", "1"])
 def test_arguments_from_a_file_must_be_an_object(tmp_path: Path, text: str) -> None:
     (tmp_path / "input.json").write_text(text)
@@ -41,13 +81,13 @@ def test_standard_input_holds_one_thing(monkeypatch: pytest.MonkeyPatch) -> None
     def args(**given: Any) -> argparse.Namespace:
         return argparse.Namespace(**{"message": "", "input": [], "input_json": "", "user": "u", **given})
 
-    monkeypatch.setattr("sys.stdin", io.StringIO('{"a": 1}'))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"a": 1}')))
     assert wire_input(args(input_json="-", message="hi")) == {
         "userMessage": "hi",
         "userId": "u",
         "metadata": {"a": 1},
     }
-    monkeypatch.setattr("sys.stdin", io.StringIO("long text"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"long text")))
     assert wire_input(args(message="-"))["userMessage"] == "long text"
     with pytest.raises(ValueError, match="only one"):
         wire_input(args(message="-", input_json="-"))

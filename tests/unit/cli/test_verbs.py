@@ -93,3 +93,10 @@ def test_model_calls_show_tokens_cost_and_time() -> None:
         event_text({"type": "ModelCall", "data": data})
         == "ModelCall  alias=small  10 tokens in, 5 out  $0.000012  800 ms"
     )
+
+
+@pytest.mark.parametrize("text", ["99999999999d", "9999999d", "0001-01-01T00:00:00+14:00", "1" * 5000 + "d"])
+def test_a_time_that_no_clock_can_show_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="--since") as refused:
+        since_time(text)
+    assert len(str(refused.value)) < 250

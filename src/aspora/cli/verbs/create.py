@@ -13,6 +13,7 @@ from aspora.cli.rest import Rest
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option
 from aspora.client.paths import object_path
 from aspora.meta.errors import API_VERSION, AlreadyExists, NotFound
+from aspora.meta.names import quoted
 from aspora.meta.quantities import parse_seconds
 
 EXAMPLES = """examples:
@@ -102,7 +103,11 @@ def expiry(text: str, *, now: datetime) -> str | None:
         raise ValueError(f"--expires {e}, or {NEVER}") from None
     if seconds <= 0:
         raise ValueError(f"--expires {text!r} is over at once; write 30d, 12h or {NEVER}")
-    return (now + timedelta(seconds=seconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        end = now + timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError(f"--expires {quoted(text)} is after all time; write {NEVER}") from None
+    return end.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _create_key(args: argparse.Namespace, cli: Cli) -> int:

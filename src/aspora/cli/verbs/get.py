@@ -11,6 +11,7 @@ from aspora.cli.printing import print_objects, print_table
 from aspora.cli.rest import TABLE, Rest
 from aspora.cli.targets import Target, add_domain_choice, add_output_option, parse_target
 from aspora.client.paths import object_path
+from aspora.meta.names import quoted
 
 EXAMPLES = """examples:
   aspora get skills
@@ -20,7 +21,7 @@ EXAMPLES = """examples:
   aspora get skills -o name | xargs -n1 aspora describe
 """
 
-_AGO = re.compile(r"(\d+)([smhd])")
+_AGO = re.compile(r"(\d+)([smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -45,14 +46,16 @@ def since_time(text: str) -> str:
     Raises:
         ValueError: It is neither.
     """
-    if match := _AGO.fullmatch(text):
-        ago = timedelta(**{_UNITS[match[2]]: int(match[1])})
-        return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     try:
-        moment = datetime.fromisoformat(text)
+        if match := _AGO.fullmatch(text):
+            moment = datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        else:
+            moment = datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
-        raise ValueError(f"--since {text!r} is not a time; write 30m, 2h, 1d or 2026-02-18T12:00:00Z") from None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        raise ValueError(f"--since {quoted(text)} is not a time; write 30m, 2h, 1d or 2026-02-18T12:00:00Z") from None
+    except OverflowError:
+        raise ValueError(f"--since {quoted(text)} is before all time; leave it out to see everything") from None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def list_query(args: argparse.Namespace, target: Target) -> tuple[str, dict[str, Any]]:

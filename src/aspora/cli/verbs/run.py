@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import secrets
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,11 @@ from aspora.cli.executing import WAIT_SECONDS, Submission, has_ended, wait_for_e
 from aspora.cli.output import pairs
 from aspora.cli.rest import Rest
 from aspora.cli.result import print_execution, succeeded
+from aspora.cli.streams import STDIN, read_bytes
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, split_name
 from aspora.cli.trace import event_text, tree
 from aspora.meta.errors import StatusError, Unavailable
+from aspora.meta.names import MAX_SHOWN_LENGTH, quoted
 
 EXAMPLES = """examples:
   aspora run wealth/fx-timing "10 000 GBP to INR, now or later?"
@@ -32,6 +33,8 @@ EXAMPLES = """examples:
 """
 
 Wire = Mapping[str, Any]
+MAX_INPUT_BYTES = 1024 * 1024
+"""Longest message and longest file of arguments; the gateway takes no larger request."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -90,20 +93,49 @@ def arguments_of(words: Iterable[str], *, from_file: Mapping[str, Any]) -> dict[
     """The arguments from `--input` over those from `--input-json`.
 
     Raises:
-        ValueError: One can't be read; names it.
+        ValueError: One can't be read, or is given twice; names it.
     """
-    found = dict(from_file)
+    given: dict[str, Any] = {}
     for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key.strip(":"):
-            raise ValueError(f"--input {word!r} is not key=text or key:=json")
-        if not key.endswith(":"):
-            found[key] = text
-            continue
-        try:
-            found[key[:-1]] = json.loads(text)
-        except ValueError:
-            raise ValueError(f"--input {word!r}: {text!r} is not JSON; for a text write {key[:-1]}={text}") from None
+        key, value = _argument(word)
+        if key in given:
+            raise ValueError(f"--input {key} is given twice; keep one")
+        given[key] = value
+    return {**from_file, **given}
+
+
+def _argument(word: str) -> tuple[str, Any]:
+    key, equals, text = word.partition("=")
+    if not equals or not key.strip(":"):
+        raise ValueError(f"--input {quoted(word)} is not key=text or key:=json")
+    if not key.endswith(":"):
+        return key, text
+    try:
+        return key[:-1], parse_json(text)
+    except ValueError as e:
+        raise ValueError(
+            f"--input {quoted(word)} is not JSON: {e}; for a text write {key[:-1]}={text[:MAX_SHOWN_LENGTH]}"
+        ) from None
+
+
+def parse_json(text: str) -> Any:
+    """JSON with each key once and of bounded depth.
+
+    Raises:
+        ValueError: It is none; says where.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_each_once)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {quoted(twice)} comes twice; keep one")
     return found
 
 
@@ -111,11 +143,11 @@ def read_json_object(name: str) -> dict[str, Any]:
     """A JSON object from a file or, as `-`, from standard input.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is none, or too large.
     """
+    raw = read_bytes(name, max_bytes=MAX_INPUT_BYTES, what="--input-json")
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
-        value = json.loads(text)
+        value = parse_json(raw.decode())
     except UnicodeDecodeError as e:
         raise ValueError(f"--input-json {name!r} is not UTF-8 (byte {e.start})") from None
     except ValueError as e:
@@ -125,11 +157,21 @@ def read_json_object(name: str) -> dict[str, Any]:
     return value
 
 
+def _message(word: str) -> str:
+    """The message itself or, as `-`, what standard input holds."""
+    if word != STDIN:
+        return word
+    try:
+        return read_bytes(word, max_bytes=MAX_INPUT_BYTES, what="the message").decode()
+    except UnicodeDecodeError as e:
+        raise ValueError(f"the message on standard input is not UTF-8 (byte {e.start})") from None
+
+
 def wire_input(args: argparse.Namespace) -> dict[str, Any]:
     """The request's input."""
     if args.message == "-" == args.input_json:
         raise ValueError("only one of the message and --input-json can come from standard input")
-    message = sys.stdin.read() if args.message == "-" else args.message
+    message = _message(args.message)
     from_file = read_json_object(args.input_json) if args.input_json else {}
     return {
         "userMessage": message,
