@@ -1,14 +1,16 @@
 """Child processes of one Aspora: each is started with its configuration on standard input, watched, and restarted.
 
-A child reads one JSON line from standard input (so that no secret stands in argv or the environment), writes one JSON
-line `{"ready": "<what>"}` to standard output for each thing that has become ready, and stops when told by SIGTERM, or
-when standard input ends, which it does when this process dies.
+A child reads one JSON line from standard input, so that no secret setting stands in argv or in the environment it
+inherits; what the operator's own Providers name there stays. It writes one JSON line `{"ready": "<what>"}` to standard
+output for each thing that has become ready, and stops when told by SIGTERM, or when standard input ends, which it does
+when this process dies.
 """
 
 import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ from typing import Any
 
 from aspora.kit.backoff import Backoff
 from aspora.kit.supervise import wait_for_event
+from aspora.main.settings import without_secrets
 
 _log = logging.getLogger(__name__)
 
@@ -108,6 +111,7 @@ class Child:
             self.spec.name,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            env=without_secrets(os.environ),
             pass_fds=tuple(self.spec.pass_fds),
             start_new_session=True,
         )

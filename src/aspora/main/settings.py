@@ -161,6 +161,12 @@ def load_settings(environ: Mapping[str, str], overrides: Mapping[str, Any] | Non
     return Settings(**values)
 
 
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment less the variables of secret settings."""
+    secret = {env_name(f) for f in fields(Settings) if f.metadata["secret"]}
+    return {name: text for name, text in environ.items() if name not in secret}
+
+
 def explain_settings(settings: Settings, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> list[SettingInfo]:
     """Every setting with its value and source, for `aspora config explain`."""
     rows: list[SettingInfo] = []

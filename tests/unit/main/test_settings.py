@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from aspora.main.settings import Settings, SettingsError, env_name, explain_settings, load_settings
+from aspora.main.settings import Settings, SettingsError, env_name, explain_settings, load_settings, without_secrets
 
 
 def test_defaults_are_local_and_private() -> None:
@@ -45,6 +45,13 @@ def test_secrets_are_never_explained() -> None:
     shown = {r.env: (r.value, r.source) for r in rows}
     assert shown["ASPORA_API_KEY"] == ("(set)", "environment")
     assert shown["ASPORA_PORT"] == ("7700", "default")
+
+
+def test_an_environment_without_secrets_keeps_all_else() -> None:
+    secret = {env_name(f): "hunter2" for f in fields(Settings) if f.metadata["secret"]}
+    assert {"OPENROUTER_API_KEY", "ASPORA_DATABASE_URL"} <= set(secret)
+    rest = {"PATH": "/bin", "ASPORA_PORT": "7700"}
+    assert without_secrets(secret | rest) == rest
 
 
 def test_every_setting_says_what_it_does() -> None:
