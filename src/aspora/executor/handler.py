@@ -12,7 +12,7 @@ from aspora.executor.interface import Blobs
 from aspora.executor.results import Given, keep_result
 from aspora.executor.work import Work
 from aspora.kit.clock import Clock
-from aspora.meta.errors import Invalid, Unavailable
+from aspora.meta.errors import Internal, Invalid, Unavailable
 from aspora.sandbox.interface import Job, Outcome, RunId, SandboxDriver
 
 _MAX_OUTPUT_CHARACTERS: Final = 8192
@@ -64,7 +64,7 @@ class HandlerWorker:
         with work.trace.stage("process"):
             outcome = await self._run_job(job, host)
         _tell(outcome, work)
-        return _result_of(outcome)
+        return self._result_of(outcome)
 
     async def _prepare(self, folder: Path) -> Path:
         """The driver's own folder for the skill's files; asked for once, since a digest names them."""
@@ -83,6 +83,13 @@ class HandlerWorker:
         except Invalid as error:
             raise ExecutionFailed("SandboxRefused", error.message) from None
 
+    def _result_of(self, outcome: Outcome) -> Mapping[str, Any]:
+        if outcome.failure is not None:
+            raise ExecutionFailed(outcome.failure.reason.value, outcome.failure.message)
+        if outcome.result is None:
+            raise Internal(f"sandbox driver {self._driver_name!r} gave neither a result nor a failure; mend the driver")
+        return outcome.result
+
 
 def _tell(outcome: Outcome, work: Work) -> None:
     usage = outcome.usage
@@ -98,10 +105,3 @@ def _tell(outcome: Outcome, work: Work) -> None:
         work.trace.emit("Output", text=outcome.stderr_tail[-_MAX_OUTPUT_CHARACTERS:])
     if outcome.failure is not None and outcome.failure.details:
         work.trace.emit("HandlerFailed", reason=outcome.failure.reason.value, details=outcome.failure.details)
-
-
-def _result_of(outcome: Outcome) -> Mapping[str, Any]:
-    if outcome.failure is not None:
-        raise ExecutionFailed(outcome.failure.reason.value, outcome.failure.message)
-    assert outcome.result is not None, "a sandbox outcome holds a result or a failure"
-    return outcome.result

@@ -32,6 +32,9 @@ class EffectKey:
     arguments_digest: str
     occurrence: int
 
+    def __str__(self) -> str:
+        return f"effect {self.connector}.{self.operation} of {self.execution}"
+
     def parameters(self) -> dict[str, Any]:
         """As the queries want it."""
         return {
@@ -72,6 +75,9 @@ class Effects:
         Args:
             idempotent: Repeating the call does no harm: it only reads, or carries an idempotency key.
             owner_epoch: Epoch of the calling node; a later attempt's is greater.
+
+        Raises:
+            Conflict: The effect was deleted meanwhile.
         """
         async with self._database.transaction() as connection:
             parts = key.parameters()
@@ -80,7 +86,8 @@ class Effects:
             ):
                 return Go()
             row = await _queries.fetch_one(connection, "get_effect", **parts)
-            assert row is not None, "an effect is never deleted while its execution runs"
+            if row is None:
+                raise Conflict(f"{key} was deleted while it was looked up; its execution can't go on")
             if row["state"] == "done":
                 return Recorded(row["result"])
             if await _queries.fetch_one(connection, "retry_effect", **parts, owner_epoch=owner_epoch):
@@ -99,4 +106,4 @@ class Effects:
                 connection, "finish_effect", **key.parameters(), result=encode(result), owner_epoch=owner_epoch
             )
         if row is None:
-            raise Conflict(f"effect {key.connector}.{key.operation} of {key.execution} is not this node's to finish")
+            raise Conflict(f"{key} is not this node's to finish")

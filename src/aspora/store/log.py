@@ -6,7 +6,7 @@ from typing import Protocol
 
 from aspora.db.pool import Database, Row
 from aspora.db.queries import Queries
-from aspora.meta.errors import Expired
+from aspora.meta.errors import Expired, Internal
 from aspora.store.selection import Change
 
 MAX_VERSION = 2**63 - 1
@@ -68,7 +68,8 @@ class PostgresLog:
         """Where history stands."""
         async with self._database.connection() as connection:
             row = await _queries.fetch_one(connection, "read_position", since=since)
-        assert row is not None, "object_history has its one row"
+        if row is None:
+            raise Internal("the database has no object history any more; restore it from a backup")
         place = _position(row)
         if since < place.compacted:
             raise expired(since, f"lies before the kept history, which begins at {str(place.compacted)!r}")

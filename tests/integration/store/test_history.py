@@ -14,8 +14,9 @@ import pytest
 from aspora.db.embedded import EmbeddedPostgres
 from aspora.db.migrate import migrate
 from aspora.db.pool import Database
-from aspora.meta.errors import Expired
+from aspora.meta.errors import Expired, Internal
 from aspora.store.interface import Event, Key, Write
+from aspora.store.log import PostgresLog
 from aspora.store.maintenance import maintain
 from aspora.store.postgres import PostgresStore
 from aspora.testing.postgres import SharedPostgres
@@ -34,6 +35,13 @@ async def first_change(events: AsyncGenerator[Event]) -> str:
         while (event := await anext(events)).type == "BOOKMARK":
             pass
     return event.object["metadata"]["name"]
+
+
+async def test_a_history_that_is_gone_is_said_clearly(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("delete from object_history")
+    with pytest.raises(Internal, match="no object history any more"):
+        await PostgresLog(database).position(0)
 
 
 async def test_versions_begin_at_the_clock_and_count_one_by_one(dsn: str) -> None:
