@@ -30,6 +30,7 @@ class Server:
         self.produced = 0
         self.left = asyncio.Event()
         self.finished = asyncio.Event()
+        self.hanging = asyncio.Event()
         routes = [
             Route("/echo/{rest:path}", self._echo, methods=["GET", "POST", "PUT", "DELETE"]),
             Route("/status/{code:int}", self._status),
@@ -54,6 +55,7 @@ class Server:
         return Response(status_code=307, headers={"location": "/echo/elsewhere"})
 
     async def _hang(self, request: WebRequest) -> Response:
+        self.hanging.set()
         await asyncio.sleep(3600)
         raise AssertionError
 
@@ -169,9 +171,10 @@ async def test_a_deadline_ends_a_request_and_the_wait_for_a_stream(transport: Tr
             pytest.fail("the answer began")
 
 
-async def test_cancelling_a_request_is_prompt(transport: Transport) -> None:
+async def test_cancelling_a_request_is_prompt(transport: Transport, server: Server) -> None:
     waiting = asyncio.create_task(transport.request(Request("GET", "/hang", {}), timeout_seconds=60))
-    await asyncio.sleep(0.02)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await server.hanging.wait()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         async with asyncio.timeout(PATIENCE_SECONDS):

@@ -28,6 +28,7 @@ class Log:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     reads: int = 0
     kinds_read: list[Sequence[str]] = field(default_factory=list[Sequence[str]])
+    has_read: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -42,6 +43,11 @@ class Log:
             obj: dict[str, Any] = {"metadata": {"name": f"n{version}", "resourceVersion": str(version)}}
             self.changes.append(Change(version, kind, "", "ADDED", obj, None))
 
+    async def wait_reads(self, count: int) -> None:
+        """Until the tail has read so many times."""
+        async with self.has_read:
+            await self.has_read.wait_for(lambda: self.reads >= count)
+
     async def position(self, since: int) -> Position:
         if since < self.compacted:
             raise Expired("too old")
@@ -50,6 +56,8 @@ class Log:
     async def read(self, kinds: Sequence[str], *, after: int, upto: int, limit: int) -> Piece:
         self.reads += 1
         self.kinds_read.append(kinds)
+        async with self.has_read:
+            self.has_read.notify_all()
         if self.is_down:
             raise Unavailable("down")
         found = [c for c in self.changes if after < c.version <= upto and c.kind in kinds][:limit]
@@ -142,7 +150,7 @@ async def test_it_probes_when_no_notification_comes() -> None:
     async with running(probe_seconds=0.01) as bench:
         events = bench.watch()
         waiting = asyncio.create_task(versions(events, 1))
-        await asyncio.sleep(0.03)
+        await bench.log.wait_reads(2)
         bench.log.add()
         assert await waiting == [1]
 
@@ -150,7 +158,7 @@ async def test_it_probes_when_no_notification_comes() -> None:
 async def test_nobody_watching_means_no_reading() -> None:
     async with running(probe_seconds=0.001) as bench:
         bench.wakes.wake()
-        await asyncio.sleep(0.02)
+        await settle()
         assert bench.log.reads == 0
         assert bench.tail.age_seconds() == float("inf")
         events = bench.watch()
@@ -158,9 +166,11 @@ async def test_nobody_watching_means_no_reading() -> None:
         bench.log.add()
         await waiting
         await events.aclose()
+        await settle()
         reads = bench.log.reads
-        await asyncio.sleep(0.02)
-        assert bench.log.reads <= reads + 1
+        bench.wakes.wake()
+        await settle()
+        assert bench.log.reads == reads
         assert bench.tail.age_seconds() == float("inf")
 
 
