@@ -79,6 +79,7 @@ def test_up_status_down_and_nothing_is_left(aspora: Aspora) -> None:
     assert "has stopped" in aspora.ok("down")
     assert "no Aspora runs" in aspora.ok("down")
     wait_until(lambda: not processes_using(aspora.data_dir))
+    assert "would remove" in aspora.ok("uninstall")
 
 
 def test_kill_9_of_the_supervisor_ends_everything_and_the_next_start_recovers(aspora: Aspora) -> None:
@@ -87,8 +88,12 @@ def test_kill_9_of_the_supervisor_ends_everything_and_the_next_start_recovers(as
     assert status == 201
     os.kill(endpoint_pid(aspora), signal.SIGKILL)
     wait_until(lambda: not processes_using(aspora.data_dir))
-    assert aspora.run("status").code == 3
+    stale = (aspora.data_dir / "endpoint.json").read_text()
+    status_now = aspora.run("status")
+    assert status_now.code == 3
+    assert "no Aspora is running" in status_now.err
     aspora.ok("up", "--detach")
+    assert (aspora.data_dir / "endpoint.json").read_text() != stale
     assert "kept" in aspora.ok("get", "domains")
 
 

@@ -16,7 +16,7 @@ from aspora.cli.output import Output, pairs
 from aspora.cli.rest import Rest
 from aspora.db.data_dir import lock_is_held, prepare_data_dir
 from aspora.main.endpoint import Endpoint, read_endpoint
-from aspora.main.listening import check_exposure
+from aspora.main.listening import check_certificate, check_exposure
 from aspora.main.settings import Settings
 from aspora.meta.errors import StatusError, Unauthorized, Unavailable
 
@@ -56,6 +56,7 @@ def place_option(overrides: Mapping[str, Any]) -> str:
 def detach(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> int:
     """Start in the background and wait until it is ready."""
     check_exposure(settings)
+    check_certificate(settings)
     data_dir = prepare_data_dir(settings.data_dir, uid=os.geteuid())
     already = running_endpoint(data_dir)
     if already is not None:
@@ -65,9 +66,17 @@ def detach(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> 
     handle = _open_log(log)
     since = os.fstat(handle).st_size
     command = [sys.executable, "-m", "aspora", "--data-dir", str(data_dir)]
+    # The child works elsewhere: what was relative to here must not be so any more.
+    environ = {**os.environ, "ASPORA_TLS_CERT": settings.tls_cert, "ASPORA_TLS_KEY": settings.tls_key}
     try:
         process = subprocess.Popen(
-            [*command, "up"], stdin=subprocess.DEVNULL, stdout=handle, stderr=handle, start_new_session=True, cwd="/"
+            [*command, "up"],
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=handle,
+            start_new_session=True,
+            cwd="/",
+            env=environ,
         )
     finally:
         os.close(handle)

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -123,8 +123,7 @@ def _controller_loops(client: ApiClient, clock: Clock) -> dict[str, Loop]:
     return loops
 
 
-async def _serve_http(gateway: _Gateway, settings: Settings, fd: int, stop: asyncio.Event) -> None:
-    """Serve on the inherited socket until told to stop, then drain."""
+def _server(gateway: _Gateway, settings: Settings, *, with_tls: bool) -> _Server:
     config = uvicorn.Config(
         gateway.app,
         http=BoundedConnection,
@@ -134,18 +133,33 @@ async def _serve_http(gateway: _Gateway, settings: Settings, fd: int, stop: asyn
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.stop_grace_seconds,
-        ssl_certfile=settings.tls_cert or None,
-        ssl_keyfile=settings.tls_key or None,
+        ssl_certfile=settings.tls_cert if with_tls else None,
+        ssl_keyfile=settings.tls_key if with_tls else None,
     )
-    server = _Server(config)
-    with socket.socket(fileno=fd) as bound:
-        serving = asyncio.create_task(server.serve(sockets=[bound]))
+    return _Server(config)
+
+
+async def _serve_http(gateway: _Gateway, settings: Settings, fds: Sequence[int], stop: asyncio.Event) -> None:
+    """Serve on the inherited sockets until told to stop, then drain.
+
+    Args:
+        fds: The public socket; behind it, when that speaks TLS, the plain one on loopback for Aspora's own processes.
+    """
+    with ExitStack() as sockets:
+        servers: list[_Server] = []
+        serving: list[asyncio.Task[None]] = []
+        for i, fd in enumerate(fds):
+            server = _server(gateway, settings, with_tls=i == 0 and bool(settings.tls_cert))
+            bound = sockets.enter_context(socket.socket(fileno=fd))
+            servers.append(server)
+            serving.append(asyncio.create_task(server.serve(sockets=[bound])))
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({*serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         gateway.let_go()
-        server.should_exit = True
-        await serving
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*serving)
 
 
 async def serve(
@@ -166,7 +180,7 @@ async def serve(
             run_loops(_controller_loops(client, SystemClock()), stop, grace_seconds=settings.stop_grace_seconds)
         )
         say_ready("gateway")
-        await _serve_http(gateway, settings, config["socket_fd"], stop)
+        await _serve_http(gateway, settings, config["socket_fds"], stop)
         stop.set()
         await controllers
     finally:

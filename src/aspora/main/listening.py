@@ -2,6 +2,8 @@
 
 import ipaddress
 import socket
+import ssl
+from dataclasses import replace
 
 from aspora.main.settings import Settings
 from aspora.meta.errors import Conflict, Forbidden, Invalid
@@ -22,6 +24,23 @@ def check_exposure(settings: Settings) -> None:
         f"listening on {settings.host!r} would show API keys to the network in plain HTTP; set ASPORA_TLS_CERT and "
         "ASPORA_TLS_KEY, or ASPORA_ALLOW_PLAINTEXT=true behind a proxy that ends TLS, or keep ASPORA_HOST=127.0.0.1"
     )
+
+
+def check_certificate(settings: Settings) -> None:
+    """Try certificate and key before anything slow starts.
+
+    Raises:
+        Invalid: They can't be read, or don't belong together.
+    """
+    if not settings.tls_cert:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except OSError as e:  # ssl.SSLError is one
+        raise Invalid(
+            f"ASPORA_TLS_CERT {settings.tls_cert!r} and ASPORA_TLS_KEY {settings.tls_key!r} can't be used:"
+            f" {e.strerror or e}; name a certificate chain and its key, both PEM, the key without a password"
+        ) from None
 
 
 def is_loopback(host: str) -> bool:
@@ -62,9 +81,32 @@ def bind(settings: Settings) -> socket.socket:
     return bound
 
 
+def bind_internal(settings: Settings) -> socket.socket | None:
+    """With TLS a second socket, plain and on loopback alone, for Aspora's own processes; None when the first will do.
+
+    They need not trust, nor be named by, the certificate that the operator chose for others.
+    """
+    return bind(replace(settings, host="127.0.0.1", port=0)) if settings.tls_cert else None
+
+
+def internal_url_of(internal: socket.socket) -> str:
+    """The address at which Aspora's own processes reach the gateway's internal socket."""
+    host, port = internal.getsockname()
+    return f"http://{host}:{port}"
+
+
 def url_of(bound: socket.socket, settings: Settings) -> str:
-    """The address to reach the gateway at."""
+    """The address to reach the gateway at; with TLS by name where a name was given, since certificates have names."""
     host, port = bound.getsockname()[:2]
     host = "127.0.0.1" if host in {"0.0.0.0", "::"} else host
+    host = settings.host if settings.tls_cert and not _is_ip_address(settings.host) else host
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if settings.tls_cert else 'http'}://{shown}:{port}"
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

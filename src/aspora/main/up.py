@@ -26,7 +26,14 @@ from aspora.kit.supervise import uninterrupted, wait_for_event
 from aspora.main.children import Child, ChildFailed, ChildSpec
 from aspora.main.control import place_option
 from aspora.main.endpoint import KEY_FILE_NAME, Endpoint, remove_endpoint, write_endpoint, write_private
-from aspora.main.listening import bind, check_exposure, url_of
+from aspora.main.listening import (
+    bind,
+    bind_internal,
+    check_certificate,
+    check_exposure,
+    internal_url_of,
+    url_of,
+)
 from aspora.main.process_control import keep_memory_private
 from aspora.main.settings import Settings
 from aspora.main.version import aspora_version
@@ -99,15 +106,16 @@ async def _keep_database(server: EmbeddedPostgres, stop: asyncio.Event, tell: Te
 
 @asynccontextmanager
 async def _children(
-    settings: Settings, *, dsn: str, bound: socket.socket, admin_key: str
+    settings: Settings, *, dsn: str, bound: socket.socket, internal: socket.socket | None, admin_key: str
 ) -> AsyncGenerator[tuple[Child, Child]]:
     system_key = mint_key().text
-    url = url_of(bound, settings)
+    url = internal_url_of(internal) if internal else url_of(bound, settings)
+    fds = [s.fileno() for s in (bound, internal) if s is not None]
     gateway = Child(
         ChildSpec(
             "gateway",
-            child_config(settings, dsn=dsn, socket_fd=bound.fileno(), admin_key=admin_key, system_key=system_key),
-            pass_fds=(bound.fileno(),),
+            child_config(settings, dsn=dsn, socket_fds=fds, admin_key=admin_key, system_key=system_key),
+            pass_fds=tuple(fds),
         ),
         stop_grace_seconds=settings.stop_grace_seconds + 2,
     )
@@ -140,14 +148,18 @@ async def running(settings: Settings, *, tell: Tell, stop: asyncio.Event) -> Asy
     started = time.monotonic()
     keep_memory_private()
     check_exposure(settings)
+    check_certificate(settings)
     data_dir = await asyncio.to_thread(prepare_data_dir, settings.data_dir, uid=os.geteuid())
     with DataDirLock(data_dir):
         # What an Aspora that was killed left behind: nobody may act on its process id once a new one has the lock.
         remove_endpoint(data_dir)
-    with bind(settings) as bound:
+    with bind(settings) as bound, bind_internal(settings) or contextlib.nullcontext() as internal:
         async with _database(settings, data_dir, tell) as (dsn, server):
             admin_key = _admin_key(data_dir)
-            async with _children(settings, dsn=dsn, bound=bound, admin_key=admin_key) as (gateway, executor):
+            async with _children(settings, dsn=dsn, bound=bound, internal=internal, admin_key=admin_key) as (
+                gateway,
+                executor,
+            ):
                 await gateway.wait_ready("gateway", timeout_seconds=READY_TIMEOUT_SECONDS)
                 for what in ("executor", "durable"):
                     await executor.wait_ready(what, timeout_seconds=READY_TIMEOUT_SECONDS)
