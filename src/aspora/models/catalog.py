@@ -82,15 +82,16 @@ class Catalog:
             ModelNotConfigured: An alias is unknown, or none of them has a configured provider; says what to set.
         """
         endpoints: list[Endpoint] = []
-        remedies: list[str] = []
+        without: dict[str, list[str]] = {}
         for alias in dict.fromkeys(aliases):
             found = self._resolve_one(alias)
             if isinstance(found, _Missing):
-                remedies.append(f"{alias!r}: {found.remedy}")
+                without.setdefault(found.remedy, []).append(alias)
             else:
                 endpoints.append(found)
         if not endpoints:
-            raise ModelNotConfigured("no model endpoint is configured. " + "; ".join(dict.fromkeys(remedies)))
+            told = "; ".join(f"for {', '.join(names)}: {remedy}" for remedy, names in without.items())
+            raise ModelNotConfigured(f"no model endpoint is configured {told}")
         return endpoints
 
     def _resolve_one(self, alias: str) -> Endpoint | _Missing:

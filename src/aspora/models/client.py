@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import NoReturn
@@ -24,6 +24,7 @@ from aspora.models.interface import (
     TokenUsage,
 )
 from aspora.models.pricing import bound_input_tokens, cost_of_answer, hold_micro_usd
+from aspora.models.trying import Tried, tell
 from aspora.models.upstream import Sending, Then, UpstreamFault, mark_sent, send
 from aspora.models.wire import Answer, read_usage, request_body
 
@@ -44,7 +45,7 @@ class _Call:
     on_text: Callable[[str], None] | None
     streamed: bool = False
     """Whether a piece of text has been passed on."""
-    faults: list[str] = field(default_factory=list[str])
+    tried: list[Tried] = field(default_factory=list[Tried])
 
     def pass_on(self, text: str) -> None:
         self.streamed = True
@@ -113,7 +114,7 @@ class HttpModelClient:
             reply = await self._ask(call, endpoint)
             if reply is not None:
                 return reply
-        raise ModelUnavailable("no model answered: " + "; ".join(call.faults))
+        raise ModelUnavailable(f"no model answered: {tell(call.tried)}")
 
     async def _ask(self, call: _Call, endpoint: Endpoint) -> ModelReply | None:
         """Try one endpoint until it answers, or None when the next one should be tried."""
@@ -122,7 +123,7 @@ class HttpModelClient:
             try:
                 return await self._try(call, attempt)
             except UpstreamFault as fault:
-                call.faults.append(f"{endpoint.alias!r} at {endpoint.provider_name} ({number}): {fault.message}")
+                call.tried.append(Tried(endpoint, fault))
                 self._check_whether_to_go_on(call, fault)
                 last = number == endpoint.provider.max_retries + 1
                 if last or fault.then is not Then.RETRY or not await self._pause(call, fault, number):
@@ -130,13 +131,15 @@ class HttpModelClient:
         return None
 
     def _check_whether_to_go_on(self, call: _Call, fault: UpstreamFault) -> None:
-        tried = "; ".join(call.faults)
         if call.streamed:
-            raise ModelUnavailable(f"the answer broke off after part of it had been passed on: {tried}") from fault
+            raise ModelUnavailable(
+                f"the answer broke off after part of it had been passed on: {tell(call.tried)}"
+            ) from fault
         if fault.then is Then.GIVE_UP:
-            raise ModelRejected(f"the upstream refused the request: {call.faults[-1]}") from fault
+            last = call.tried[-1]
+            raise ModelRejected(f"the upstream refused the request for {last.endpoint.alias}: {last.clause}") from fault
         if self._seconds_left(call.request) <= 0:
-            _time_out(tried)
+            _time_out(call.tried)
 
     def _seconds_left(self, request: ModelRequest) -> float:
         return float("inf") if request.deadline is None else request.deadline - self._clock.monotonic()
@@ -155,7 +158,7 @@ class HttpModelClient:
         """Hold, send, settle, and tell the observer, whatever happens."""
         seconds_left = self._seconds_left(call.request)
         if seconds_left <= 0:
-            _time_out("; ".join(call.faults))
+            _time_out(call.tried)
         if attempt.hold is not None:
             await call.purse.reserve(attempt.hold, alias=attempt.endpoint.alias)
         sending = Sending(
@@ -212,8 +215,8 @@ class HttpModelClient:
         return self._sessions[outside]
 
 
-def _time_out(tried: str) -> NoReturn:
-    raise ModelTimedOut("the deadline passed before a model answered" + (f"; tried: {tried}" if tried else ""))
+def _time_out(tried: Sequence[Tried]) -> NoReturn:
+    raise ModelTimedOut("the deadline passed before a model answered" + (f"; tried: {tell(tried)}" if tried else ""))
 
 
 def _refuse_unpriced(endpoints: list[Endpoint]) -> None:

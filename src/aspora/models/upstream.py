@@ -1,6 +1,7 @@
 """One HTTP request to an upstream: what came back, or which fault, and whether it may have cost something."""
 
 import email.utils
+import errno
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -176,8 +177,27 @@ async def send(
         raise UpstreamFault("timeout", message, then=Then.FALL_BACK, in_doubt=bool(sending.sent.headers)) from None
     except (aiohttp.ClientError, OSError, UnicodeError) as e:
         outcome = "disconnected" if sending.sent.headers else "unreachable"
-        message = f"{type(e).__name__} at {sending.endpoint.base_url}"
+        message = f"{sending.endpoint.base_url} {_broken(e)}"
         raise UpstreamFault(outcome, message, then=Then.RETRY, in_doubt=bool(sending.sent.headers)) from None
+
+
+def _broken(error: Exception) -> str:
+    """What happened to the connection, as what its URL did."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "has an unknown host"
+        case aiohttp.ClientConnectorCertificateError():
+            return "shows a certificate that is not trusted here"
+        case aiohttp.ClientSSLError():
+            return "does not speak TLS as expected"
+        case aiohttp.ClientConnectorError(os_error=OSError(errno=errno.ECONNREFUSED)):
+            return "refuses the connection"
+        case aiohttp.ClientConnectorError():
+            return "can't be reached"
+        case aiohttp.InvalidURL() | UnicodeError():
+            return "is not a URL that can be called"
+        case _:
+            return "broke off the connection"
 
 
 async def _exchange(

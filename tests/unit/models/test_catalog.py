@@ -60,7 +60,10 @@ def test_says_what_to_set_when_nothing_is(env: dict[str, str]) -> None:
     with pytest.raises(ModelNotConfigured) as caught:
         catalog(env).resolve(["claude-sonnet-4-5", "gpt-4o-mini"])
     message = str(caught.value)
-    assert "set OPENROUTER_API_KEY, or ASPORA_MODEL_URL to the URL of any OpenAI-compatible endpoint" in message
+    assert message == (
+        "no model endpoint is configured for claude-sonnet-4-5, gpt-4o-mini:"
+        " set OPENROUTER_API_KEY, or ASPORA_MODEL_URL to the URL of any OpenAI-compatible endpoint"
+    )
 
 
 def test_an_unknown_alias_is_named_with_the_nearest_one() -> None:
