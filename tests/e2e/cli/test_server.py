@@ -105,6 +105,22 @@ def test_a_change_is_shown_then_applied_then_rolled_back(aspora: Aspora, new_ski
     assert ran["spec"]["revision"] == old
 
 
+def test_content_that_came_back_rolls_back_to_what_served_before_it(
+    aspora: Aspora, new_skill: Callable[..., Path]
+) -> None:
+    folder = new_skill("cycle/return")
+    first = (folder / "SKILL.md").read_text()
+    aspora.ok("apply", "-f", str(folder))
+    (folder / "SKILL.md").write_text(first + "\nOne more line.\n")
+    aspora.ok("apply", "-f", str(folder))
+    (folder / "SKILL.md").write_text(first)
+    match = re.search(r"configured \(revision (\S+) → (\S+)\)", aspora.ok("apply", "-f", str(folder)))
+    assert match is not None
+    second, back = match.groups()
+    assert f"now points at {second} (was {back})" in aspora.ok("rollback", "cycle/return")
+    assert "oldest" in aspora.run("rollback", "cycle/return").err
+
+
 def test_the_revision_has_the_name_that_a_dry_run_tells_before(aspora: Aspora, new_skill: Callable[..., Path]) -> None:
     folder = new_skill("plan/screen")
     plan = json.loads(aspora.ok("run", str(folder), "--dry-run", "-o", "json"))

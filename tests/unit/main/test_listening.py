@@ -2,7 +2,15 @@ import socket
 
 import pytest
 
-from aspora.main.listening import bind, check_exposure, is_loopback, url_of
+from aspora.main.listening import (
+    bind,
+    bind_internal,
+    check_certificate,
+    check_exposure,
+    internal_url_of,
+    is_loopback,
+    url_of,
+)
 from aspora.main.settings import Settings
 from aspora.meta.errors import Conflict, Forbidden, Invalid
 
@@ -54,3 +62,22 @@ def test_port_zero_finds_a_free_one() -> None:
 def test_a_name_that_is_no_address() -> None:
     with pytest.raises(Invalid, match="not an address"):
         bind(Settings(host="no such host"))
+
+
+def test_with_tls_the_url_has_the_name_that_was_given() -> None:
+    named = Settings(host="localhost", port=0, tls_cert="c.pem", tls_key="k.pem")
+    with bind(named) as bound:
+        assert url_of(bound, named).startswith("https://localhost:")
+
+
+def test_own_processes_get_a_plain_socket_on_loopback_with_tls_alone() -> None:
+    assert bind_internal(Settings(host="0.0.0.0", allow_plaintext=True)) is None
+    internal = bind_internal(Settings(host="0.0.0.0", tls_cert="c.pem", tls_key="k.pem"))
+    assert internal is not None
+    with internal:
+        assert internal_url_of(internal).startswith("http://127.0.0.1:")
+
+
+def test_a_certificate_that_is_none_is_told_with_its_setting() -> None:
+    with pytest.raises(Invalid, match="ASPORA_TLS_CERT 'absent.pem'"):
+        check_certificate(Settings(tls_cert="absent.pem", tls_key="absent.pem"))
