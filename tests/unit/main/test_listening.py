@@ -79,5 +79,5 @@ def test_own_processes_get_a_plain_socket_on_loopback_with_tls_alone() -> None:
 
 
 def test_a_certificate_that_is_none_is_told_with_its_setting() -> None:
-    with pytest.raises(Invalid, match="ASPORA_TLS_CERT 'absent.pem'"):
+    with pytest.raises(Invalid, match=r"ASPORA_TLS_CERT 'absent\.pem'"):
         check_certificate(Settings(tls_cert="absent.pem", tls_key="absent.pem"))
