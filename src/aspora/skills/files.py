@@ -71,16 +71,19 @@ class Ignore:
         return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
 
 
-def read_ignore(folder: Path, *, shown: str, report: Report) -> Ignore:
-    """The folder's own patterns and those that always hold."""
+def read_ignore(folder: Path, *, shown: str, report: Report, needed: str = "") -> Ignore:
+    """The folder's own patterns and those that always hold; none may leave out the file that is `needed`."""
     path = folder / IGNORE_FILE
-    if not path.exists():
+    if not os.path.lexists(path):
         return Ignore()
     text = read_text(path, shown=shown, report=report, max_bytes=64 * 1024) or ""
     lines = [line.strip() for line in text.split("\n")]
     for number, line in enumerate(lines, 1):
         if line.startswith("!") or "**" in line:
             report.error(shown, f"{line!r}: '!' and '**' are not understood; name what stays out", line=number)
+        elif line and not line.startswith("#") and needed and Ignore([line]).covers(needed, is_folder=False):
+            message = f"{line!r} leaves {needed} out, without which there is no skill; name other files alone"
+            report.error(shown, message, line=number)
     return Ignore(line for line in lines if line and not line.startswith("#"))
 
 
@@ -92,9 +95,9 @@ class FileList:
         self._report = report
         self._full = False
 
-    def add_folder(self, folder: Path, *, shown: str, prefix: str = "") -> None:
-        """List a folder's files below `prefix`; what can't be packed goes to the report."""
-        ignore = read_ignore(folder, shown=os.path.join(shown, IGNORE_FILE), report=self._report)
+    def add_folder(self, folder: Path, *, shown: str, prefix: str = "", needed: str = "") -> None:
+        """List a folder's files below `prefix`; what can't be packed, or is `needed` and left out, is reported."""
+        ignore = read_ignore(folder, shown=os.path.join(shown, IGNORE_FILE), report=self._report, needed=needed)
         self._walk(folder, shown, prefix=prefix, below="", ignore=ignore, depth=0)
 
     def add_file(self, source: Path, *, shown: str, path: str) -> None:

@@ -20,7 +20,8 @@ from aspora.skills.config_keys import IDENTITY_KEYS, LIST_KEYS, SKILL_KEYS
 from aspora.skills.files import FileEntry, FileList, pack
 from aspora.skills.handler import choose_handler
 from aspora.skills.places import CONFIG_YAML, domain_of, is_domain, skill_md_path
-from aspora.skills.problems import Problem, Report
+from aspora.skills.problems import InvalidSkill, Problem, Report
+from aspora.skills.python_handler import check_python_handler
 from aspora.skills.skill_md import SKILL_MD, Said, SkillMdFile, parse_skill_md
 from aspora.skills.text_files import read_text
 
@@ -102,6 +103,7 @@ class _Loading:
         domain = self._domain(settings, skill_md)
         self._check_identity("skill.name", settings, self._folder.name, "the folder's name")
         spec = self._spec(settings, skill_md, {entry.path for entry in files.entries})
+        self._check_python(spec["runtime"], files)
         if not skill_md.body and not spec.get("runtime", {}).get("entryPoint"):
             self._report.warn(
                 self._path(SKILL_MD), "has no instructions, and there is no handler: nothing tells what to do"
@@ -109,10 +111,7 @@ class _Loading:
         self._warn_of_unknown_tools(settings)
         checked = self._check(spec, settings, name=name, domain=domain)
         self._report.raise_errors(f"skill {self._shown!r}")
-        archive = pack(files.entries, report=self._report)
-        self._report.raise_errors(f"skill {self._shown!r}")
-        if archive is None:
-            raise AssertionError("a skill without errors has a file")
+        archive = self._pack(files)
         checked["artifact"] = {
             "digest": archive.digest,
             "sizeBytes": len(archive.data),
@@ -128,6 +127,13 @@ class _Loading:
             tuple(files.entries),
             tuple(self._report.warnings),
         )
+
+    def _pack(self, files: FileList) -> Archive:
+        archive = pack(files.entries, report=self._report)
+        if archive is None:
+            nothing = Problem(self._shown, 0, 0, "", "holds no file that can be packed")
+            raise InvalidSkill(f"skill {self._shown!r}", self._report.errors or [nothing])
+        return archive
 
     def _path(self, name: str) -> str:
         return os.path.join(self._shown, name)
@@ -172,7 +178,8 @@ class _Loading:
     def _list_files(self) -> FileList:
         """The skill's folder, its domain's shared folder and its domain's guardrails."""
         files = FileList(self._report)
-        files.add_folder(self._folder, shown=self._shown)
+        needed = skill_md_path(self._folder, lenient=not self._strict)
+        files.add_folder(self._folder, shown=self._shown, needed=needed.name if needed is not None else "")
         parent = self._folder.parent
         if is_domain(parent) or domain_of(self._folder) is not None:
             self._add_from_domain(files, parent)
@@ -242,6 +249,13 @@ class _Loading:
             spec["triggers"] = [*settings.spec.get("triggers", []), own]
         self._choose_strategy(settings, spec)
         return spec
+
+    def _check_python(self, runtime: Mapping[str, Any], files: FileList) -> None:
+        """Compile a Python handler; it is never run here."""
+        entry_point = runtime.get("entryPoint")
+        entry = next((entry for entry in files.entries if entry.path == entry_point), None)
+        if runtime["language"] == "python" and entry is not None and entry.path.endswith(".py"):
+            check_python_handler(entry.source, shown=self._path(entry.path), report=self._report)
 
     def _role(self, settings: Settings, said: Said | None) -> str | None:
         """The config's role, else SKILL.md's; both must agree."""

@@ -53,8 +53,8 @@ def skill_md_path(folder: Path, *, lenient: bool = False) -> Path | None:
 
 
 def is_domain(folder: Path) -> bool:
-    """Whether a folder says that it is a domain's."""
-    return (folder / DOMAIN_MD).is_file() or (folder / DOMAIN_YAML).is_file()
+    """Whether a folder says that it is a domain's; what lies under these names may yet be no file, loading tells."""
+    return os.path.lexists(folder / DOMAIN_MD) or os.path.lexists(folder / DOMAIN_YAML)
 
 
 def domain_of(folder: Path) -> str | None:
@@ -117,7 +117,7 @@ def _folders(top: Path, *, lenient: bool) -> Iterator[Path]:
 def _skills_in(folder: Path, domain: str, *, lenient: bool) -> Iterator[SkillPlace]:
     """A domain's skills; a folder that looks like one yet lacks SKILL.md is among them, so that loading tells."""
     for child in _subfolders(folder):
-        unfinished = (child / CONFIG_YAML).is_file() or (child / "code").is_dir()
+        unfinished = os.path.lexists(child / CONFIG_YAML) or (child / "code").is_dir()
         if is_skill(child, lenient=lenient) or (unfinished and child.name not in _NOT_SKILLS):
             yield SkillPlace(child, domain)
 

@@ -15,21 +15,30 @@ def read_text(path: Path, *, shown: str, report: Report, max_bytes: int = MAX_TE
 
     At most `max_bytes` + 1 bytes are read, whatever the file's size.
     """
+    raw = read_raw(path, shown=shown, report=report, max_bytes=max_bytes)
+    return decode_text(raw, shown=shown, report=report) if raw is not None else None
+
+
+def read_raw(path: Path, *, shown: str, report: Report, max_bytes: int = MAX_TEXT_BYTES) -> bytes | None:
+    """The file's bytes, or None with an error in the report."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         report.error(shown, "is a link; put the file itself there" if path.is_symlink() else _reason(error))
         return None
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(fd)
+        found = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+        report.error(shown, f"is {found}, where a text file belongs; rename or remove it")
+        return None
     with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            report.error(shown, "is not a regular file")
-            return None
         raw = file.read(max_bytes + 1)
         size_bytes = os.fstat(fd).st_size
     if len(raw) > max_bytes:
         report.error(shown, f"has {size_bytes} bytes; at most {max_bytes}. Move long texts to references/")
         return None
-    return decode_text(raw, shown=shown, report=report)
+    return raw
 
 
 def decode_text(raw: bytes, *, shown: str, report: Report) -> str | None:

@@ -11,6 +11,7 @@ import pytest
 
 from aspora.apis.decode import decode
 from aspora.apis.skill import KIND
+from aspora.cli.wanted import find_wanted, problems_of
 from aspora.skills import InvalidSkill, LoadedSkill, load_domain, load_skill
 from aspora.skills.archive import read_archive
 from aspora.skills.config_keys import DOMAIN_KEYS, LIST_KEYS, SKILL_KEYS, domain_key_docs, skill_key_docs
@@ -527,3 +528,82 @@ def test_relative_paths_and_the_present_folder(make_skill: MakeSkill, monkeypatc
     with pytest.raises(InvalidSkill) as caught:
         load_skill("toy")
     assert [p.place for p in caught.value.problems] == ["toy/aspora.config.yaml:1:1"]
+
+
+@pytest.mark.parametrize("pattern", ["SKILL.md", "*.md", "*", "/SKILL.md", "S?ILL.md"])
+def test_no_pattern_leaves_skill_md_out(make_skill: MakeSkill, pattern: str) -> None:
+    with pytest.raises(InvalidSkill) as refused:
+        load_skill(make_skill({".aspora-ignore": f"# mine\n{pattern}\n", "code/handler.py": HANDLER}))
+    assert any(".aspora-ignore:2" in str(p) and "leaves SKILL.md out" in p.message for p in refused.value.problems)
+
+
+def test_a_skills_subfolder_may_leave_its_own_skill_md_out(make_skill: MakeSkill) -> None:
+    skill = load_skill(make_skill({".aspora-ignore": "old/SKILL.md\n", "old/SKILL.md": "x"}))
+    assert [entry.path for entry in skill.files] == ["SKILL.md"]
+
+
+@pytest.mark.parametrize("name", ["SKILL.md", "aspora.config.yaml", ".aspora-ignore"])
+def test_a_folder_under_a_files_name_is_a_problem_of_its_skill_alone(make_skill: MakeSkill, name: str) -> None:
+    good = make_skill(name="good")
+    bad = make_skill({"SKILL.md": None} if name == "SKILL.md" else None, name="bad")
+    (bad / name).mkdir()
+    found = find_wanted(str(bad.parent))
+    assert [w.name for w in found.wanted if w.object["kind"] == "Skill"] == [good.name]
+    (refused,) = found.refused
+    assert problems_of(refused.error)[0].endswith(
+        f"bad/{name}: is a folder, where a text file belongs; rename or remove it"
+    )
+
+
+@pytest.mark.parametrize("name", ["domain.yaml", "DOMAIN.md"])
+def test_a_folder_under_a_domains_file_is_no_way_to_another_domain(make_skill: MakeSkill, name: str) -> None:
+    skill = make_skill()
+    (skill.parent / "DOMAIN.md").unlink()
+    (skill.parent / name).mkdir()
+    found = find_wanted(str(skill))
+    assert [w.object["metadata"]["domain"] for w in found.wanted if w.object["kind"] == "Skill"] == ["demo"]
+    assert f"demo/{name}: is a folder" in problems_of(found.refused[0].error)[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "place", "why"),
+    [
+        ("x = 1\ndef handler(context)\n    pass\n", ":2:", "is not Python: expected ':'"),
+        ("def handler(c):\n    pass\nreturn 1\n", ":3:", "'return' outside function"),
+        ("x = '\0'\n", ":1:", "holds a NUL byte"),
+        ("x = " + "(" * 5_000 + ")" * 5_000, "", ""),
+        ("x = " + "-" * 100_000 + "1", "", ""),
+        ("def handler(c):\n\tif c:\n        pass\n", ":3:", "is not Python"),
+    ],
+)
+def test_a_python_handler_must_compile(make_skill: MakeSkill, code: str, place: str, why: str) -> None:
+    with pytest.raises(InvalidSkill) as refused:
+        load_skill(make_skill({"code/handler.py": code}))
+    (problem,) = refused.value.problems
+    assert f"code/handler.py{place}" in str(problem)
+    assert why in problem.message
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        HANDLER,
+        "async def handler(c): ...\n",
+        "if True:\n    from x import handle as handler\n",
+        "handler = lambda c: None\n",
+        "from aspora_sdk import skill_handler as mark\n\n\n@mark\ndef run(c): ...\n",
+        "import aspora_sdk\n\n\n@aspora_sdk.skill_handler\ndef run(c): ...\n",
+        "from shared.handlers import *\n",
+        "\ufeffhandler = None\n",
+        "# coding: latin-1\nhandler = 'é'\n".encode("latin-1"),
+        "raise SystemExit('never run by the loader')\nhandler = None\n",
+    ],
+)
+def test_a_file_with_a_handler_draws_no_warning(make_skill: MakeSkill, code: str | bytes) -> None:
+    assert load_skill(make_skill({"code/handler.py": code})).warnings == ()
+
+
+@pytest.mark.parametrize("code", ["", "def handle(c): ...\n", "def f():\n    handler = 1\n", "x = '\\d'\n"])
+def test_a_file_without_a_handler_draws_a_warning(make_skill: MakeSkill, code: str) -> None:
+    (warning,) = load_skill(make_skill({"code/handler.py": code})).warnings
+    assert "shows no function 'handler'" in warning.message
