@@ -7,7 +7,7 @@ Source: Kubernetes API conventions.
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, Strict
 from pydantic.alias_generators import to_camel
 
 from aspora.meta.errors import API_VERSION
@@ -18,13 +18,17 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+Timestamp = Annotated[datetime, Strict(False), PlainSerializer(rfc3339, return_type=str, when_used="json")]
 
 
 class ApiModel(BaseModel):
-    """Base of everything that crosses the wire: camelCase aliases, unknown fields refused, immutable."""
+    """Base of everything that crosses the wire: camelCase aliases, unknown fields refused, immutable.
+
+    A value has its field's own type: the text "30" is no number, and 1 is no boolean.
+    """
 
     model_config = ConfigDict(
+        strict=True,
         alias_generator=to_camel,
         populate_by_name=True,
         extra="forbid",

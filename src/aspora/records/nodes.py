@@ -87,8 +87,10 @@ class Nodes:
         Raises:
             NotFound: No such node.
         """
-        async with self._database.connection() as connection:
-            row = await _queries.fetch_one(connection, "get_node", id=node)
+        row = None
+        if "\x00" not in node:  # which no text in the database can hold
+            async with self._database.connection() as connection:
+                row = await _queries.fetch_one(connection, "get_node", id=node)
         if row is None:
             raise NotFound(f"node {node[:80]!r} not found; 'aspora get nodes' lists them")
         return row

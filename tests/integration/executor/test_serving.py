@@ -200,7 +200,8 @@ async def test_tables_and_descriptions_for_people(site: Any) -> None:
     assert nodes["rows"][0]["cells"][3].startswith("inline")
     node = nodes["rows"][0]["object"]["metadata"]["name"]
     assert (await site.call("GET", f"/api/v1/nodes/{node}", headers=DESCRIPTION)).body["kind"] == "Description"
-    assert (await site.call("GET", "/api/v1/nodes/nobody")).status == 404
+    for absent in ("nobody", "a%00b"):
+        assert (await site.call("GET", f"/api/v1/nodes/{absent}")).status == 404
 
 
 async def test_records_are_never_edited(site: Any) -> None:

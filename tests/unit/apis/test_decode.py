@@ -49,6 +49,18 @@ def test_all_problems_at_once_with_path_and_nearest_name() -> None:
     assert "spec.parts[0].shareBp" in problems
 
 
+@pytest.mark.parametrize("value", ["3", 3.0, True, None])
+def test_a_number_is_a_number(value: Any) -> None:
+    with pytest.raises(Invalid) as caught:
+        decode(TOY, wire({"maxSize": value}))
+    assert [(e.field, e.message) for e in caught.value.details] == [("spec.maxSize", "input should be a valid integer")]
+
+
+def test_times_are_text_on_the_wire() -> None:
+    now = "2026-02-18T12:00:00.000Z"
+    assert to_wire(decode(TOY, wire({"maxSize": 1}, creationTimestamp=now)))["metadata"]["creationTimestamp"] == now
+
+
 def test_snake_case_is_refused_on_the_wire() -> None:
     with pytest.raises(Invalid, match="did you mean 'maxSize'"):
         decode(TOY, wire({"max_size": 3}))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aspora.gateway.serve.run_request import check_idempotency_key, parse_run_request
+from aspora.gateway.serve.run_request import idempotency_key, parse_run_request
 from aspora.meta.errors import BadRequest, Invalid, TooLarge
 
 
@@ -54,9 +54,14 @@ def test_an_input_over_a_mebibyte_is_too_large() -> None:
 @pytest.mark.parametrize("key", ["", " ", "a b", "a\n", "é", "x" * 256])
 def test_a_key_is_printable_and_short(key: str) -> None:
     with pytest.raises(BadRequest):
-        check_idempotency_key(key)
+        idempotency_key([key])
 
 
 def test_a_good_key_passes() -> None:
-    assert check_idempotency_key(None) is None
-    assert check_idempotency_key("order-1/2026") == "order-1/2026"
+    assert idempotency_key([]) is None
+    assert idempotency_key(["order-1/2026"]) == "order-1/2026"
+
+
+def test_of_two_keys_none_is_chosen() -> None:
+    with pytest.raises(BadRequest, match="2 Idempotency-Key headers"):
+        idempotency_key(["a", "a"])

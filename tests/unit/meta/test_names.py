@@ -20,6 +20,9 @@ def test_dots_only_where_allowed() -> None:
 
 def test_labels() -> None:
     assert check_labels([("aspora.dev/skill", "x"), ("team", "")], field="metadata.labels") == []
+    assert check_labels([(f"k{i}", "") for i in range(64)], field="metadata.labels") == []
+    [error] = check_labels([(f"k{i}", "") for i in range(65)], field="metadata.labels")
+    assert (error.field, error.message) == ("metadata.labels", "65 labels; at most 64")
     errors = check_labels([("bad key", "x"), ("ok", "no spaces")], field="metadata.labels")
     assert [e.field for e in errors] == ["metadata.labels.bad key", "metadata.labels.ok"]
 

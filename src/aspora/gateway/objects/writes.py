@@ -118,6 +118,11 @@ class ObjectWrites:
         """Merge a patch into the object as it is now; unless the patch names a version, a race is run again."""
         require_verb(target.kind, "patch")
         authorize(caller, "patch", target.plural, target.domain, target.name)
+        if "status" in patch:
+            problem = FieldError(
+                "status", "is written by PUT at the object's own path followed by /status", "Immutable"
+            )
+            raise Invalid("a patch changes metadata and spec alone", details=[problem])
         pinned = isinstance(patch.get("metadata"), Mapping) and "resourceVersion" in patch["metadata"]
         for attempt in range(PATCH_ATTEMPTS):
             old = await self._store.get(target.key)

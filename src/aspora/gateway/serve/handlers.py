@@ -18,7 +18,7 @@ from aspora.gateway.serve.contract import DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT_SEC
 from aspora.gateway.serve.following import events_so_far, follow
 from aspora.gateway.serve.forms import EXECUTION_COLUMNS, NODE_COLUMNS, execution_form, list_form, node_form
 from aspora.gateway.serve.pages import LIST_PARAMETERS, list_filter, token_after
-from aspora.gateway.serve.run_request import check_idempotency_key, parse_run_request
+from aspora.gateway.serve.run_request import idempotency_key, parse_run_request
 from aspora.gateway.serve.waiting import EndWatch
 from aspora.gateway.streams import LinesResponse, Streams
 from aspora.kit.clock import Clock
@@ -62,7 +62,7 @@ class ServeHandlers:
             domain=request.path_params["domain"],
             skill=request.path_params["skill"],
             request=parse_run_request(await read_json_object(request)),
-            key=check_idempotency_key(request.headers.get("idempotency-key")),
+            key=idempotency_key(request.headers.getlist("idempotency-key")),
             waits=wait_seconds > 0,
             began=began,
         )

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -113,12 +113,14 @@ def _check_rest(body: Mapping[str, Any]) -> list[FieldError]:
     return problems
 
 
-def check_idempotency_key(text: str | None) -> str | None:
-    """The header's value, or None when absent.
+def idempotency_key(given: Sequence[str]) -> str | None:
+    """The one value of the request's Idempotency-Key headers, or None when there is no such header.
 
     Raises:
-        BadRequest: It can't be a key.
+        BadRequest: It can't be a key, or there are several.
     """
-    if text is not None and not _KEY.fullmatch(text):
+    if len(given) > 1:
+        raise BadRequest(f"{len(given)} Idempotency-Key headers; send one")
+    if given and not _KEY.fullmatch(given[0]):
         raise BadRequest("the Idempotency-Key must be 1 to 255 printable ASCII characters without spaces")
-    return text
+    return given[0] if given else None
