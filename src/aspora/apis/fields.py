@@ -77,6 +77,24 @@ def explain(kind: Kind, path: str) -> tuple[str, Sequence[FieldDoc]]:
     return description, list(_fields_below(kind, model, walked)) if model is not None else []
 
 
+def require_field(kind: Kind, path: str) -> None:
+    """Ask whether objects of a kind can have anything at a path; whatever lies below a free map can be there.
+
+    Raises:
+        NotFound: No such field; names the nearest one.
+    """
+    annotation: Any = kind.model
+    walked = kind.singular
+    for part in path.split("."):
+        if _is_free(annotation):
+            return
+        model = model_within(annotation)
+        fields = _by_alias(model) if model is not None else {}
+        if part not in fields:
+            raise NotFound(f"{walked} has no field {part[:80]!r}{did_you_mean(part[:80], fields)}")
+        annotation, walked = fields[part].annotation, f"{walked}.{part}"
+
+
 def default_at(kind: Kind, path: str) -> Any:
     """The JSON value that an object gets at a path when its author says nothing; None when there is no default."""
     model: type[BaseModel] | None = kind.model
@@ -117,6 +135,11 @@ def model_within(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((m for m in map(model_within, typing.get_args(annotation)) if m is not None), None)
+
+
+def _is_free(annotation: Any) -> bool:
+    """Whether keys below are their author's own."""
+    return annotation is Any or typing.get_origin(annotation) is dict or any(map(_is_free, typing.get_args(annotation)))
 
 
 def _summary(model: type[BaseModel] | None) -> str:

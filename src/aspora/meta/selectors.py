@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aspora.meta.errors import BadRequest
+from aspora.meta.names import check_labels
 
 Operator = Literal["=", "!=", "in", "notin", "exists", "!"]
+Selected = Literal["label", "field"]
 
 _SET = re.compile(r"(?P<key>[^\s=!,()]+)\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)")
 _EQUALS = re.compile(r"(?P<key>[^\s=!,()]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^,()]*)")
@@ -40,11 +42,33 @@ class Requirement:
 
 
 def _split(text: str) -> list[str]:
-    """Split at commas outside parentheses."""
-    return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
+    """Split at commas outside parentheses; nothing but space is no term at all."""
+    return [part.strip() for part in re.split(r",(?![^(]*\))", text)] if text.strip() else []
 
 
-def _parse_term(term: str, *, what: str) -> Requirement:
+def _parse_term(term: str, *, what: Selected) -> Requirement:
+    found = _read_term(term)
+    problem = "" if found is None else _label_problem(found) if what == "label" else _field_problem(found)
+    if found is None or problem:
+        raise BadRequest(
+            f"{what} selector has a term that can't be read: {term[:80]!r}{problem and ': ' + problem}; "
+            "write key=value, key!=value, 'key in (a,b)', key or !key"
+        )
+    return found
+
+
+def _label_problem(requirement: Requirement) -> str:
+    """What no label can be is a slip of the pen, which must not select nothing, or everything."""
+    labels = [(requirement.key, value) for value in requirement.values or ("",)]
+    return next((str(error) for label in labels for error in check_labels([label], field="labels")), "")
+
+
+def _field_problem(requirement: Requirement) -> str:
+    """Any path can be asked for; which fields there are, only the kind knows."""
+    return "a value begins with '='" if any(value.startswith("=") for value in requirement.values) else ""
+
+
+def _read_term(term: str) -> Requirement | None:
     if m := _SET.fullmatch(term):
         values = tuple(v.strip() for v in m["values"].split(","))
         return Requirement(m["key"], "in" if m["op"] == "in" else "notin", values)
@@ -52,17 +76,14 @@ def _parse_term(term: str, *, what: str) -> Requirement:
         return Requirement(m["key"], "!=" if m["op"] == "!=" else "=", (m["value"].strip(),))
     if m := _EXISTS.fullmatch(term):
         return Requirement(m["key"], "!" if m["op"] else "exists")
-    raise BadRequest(
-        f"{what} selector has a term that can't be read: {term!r}; "
-        "write key=value, key!=value, 'key in (a,b)', key or !key"
-    )
+    return None
 
 
-def parse_selector(text: str, *, what: str = "label") -> tuple[Requirement, ...]:
+def parse_selector(text: str, *, what: Selected = "label") -> tuple[Requirement, ...]:
     """Parse a selector; an empty text selects everything.
 
     Raises:
-        BadRequest: A term is malformed.
+        BadRequest: A term is malformed, or asks for what no label or field can be.
     """
     return tuple(_parse_term(term, what=what) for term in _split(text))
 

@@ -92,6 +92,8 @@ async def test_merge_patch(api: Any) -> None:
     assert "ownerTeam" not in (await api.patch(f"{SKILLS}/one", {"spec": {"ownerTeam": None}})).json()["spec"]
     pinned = {"metadata": {"resourceVersion": patched["metadata"]["resourceVersion"]}, "spec": {"ownerTeam": "x"}}
     assert (await api.patch(f"{SKILLS}/one", pinned)).status == 409
+    forged = await api.patch(f"{SKILLS}/one", {"status": {"latestRevision": "x"}})
+    assert (forged.status, forged.json()["details"][0]["field"]) == (422, "status")
     assert (await api.patch(f"{SKILLS}/one", {"spec": {"roel": "field"}})).json()["details"][0]["field"] == "spec.roel"
     assert (await api.call("PATCH", f"{SKILLS}/one", {"spec": {}})).json()["reason"] == "BadRequest"
     answers = await asyncio.gather(
@@ -140,6 +142,8 @@ async def test_lists_select_and_page(api: Any) -> None:
         ("limit=x", "whole number"),
         ("continue=forged", "continue"),
         ("labelSelector=a=(", "selector"),
+        ("labelSelector=%25%25%25", "label selector"),
+        ("fieldSelector=spec.rol=x", "did you mean 'role'"),
         ("resourceVersion=4", "watch=true"),
         ("watch=yes", "true or false"),
     ):

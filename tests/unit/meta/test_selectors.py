@@ -26,10 +26,21 @@ def test_labels(selector: str, expected: bool) -> None:
     assert matches_labels(parse_selector(selector), LABELS) is expected
 
 
-@pytest.mark.parametrize("selector", ["a=b=c(", "in (a)", "a in", "=x", "a b"])
+@pytest.mark.parametrize("selector", ["a=b=c(", "in (a)", "a in", "=x", "a b", "%%%", "a===b", "a=b,,c", ",", "a=b c"])
 def test_malformed(selector: str) -> None:
-    with pytest.raises(BadRequest, match="selector"):
+    with pytest.raises(BadRequest, match="label selector"):
         parse_selector(selector)
+
+
+@pytest.mark.parametrize("selector", ["a===b", "a in (=b)", ",", "a b"])
+def test_malformed_for_fields(selector: str) -> None:
+    with pytest.raises(BadRequest, match="field selector"):
+        parse_selector(selector, what="field")
+
+
+def test_a_fields_value_is_free_text() -> None:
+    [term] = parse_selector("spec.digest=sha256:a/b c=d", what="field")
+    assert (term.key, term.values) == ("spec.digest", ("sha256:a/b c=d",))
 
 
 def test_fields() -> None:

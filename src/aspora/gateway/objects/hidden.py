@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aspora.apis.fields import require_field
 from aspora.apis.kind import Kind
-from aspora.meta.errors import BadRequest
+from aspora.meta.errors import BadRequest, NotFound
 from aspora.meta.selectors import Requirement
 
 Wire = Mapping[str, Any]
@@ -24,8 +25,8 @@ def restore(kind: Kind, old: Wire, new: Wire) -> Wire:
     return new
 
 
-def refuse_hidden(kind: Kind, requirements: Sequence[Requirement]) -> None:
-    """A selector must not become an oracle for what is hidden.
+def check_fields(kind: Kind, requirements: Sequence[Requirement]) -> None:
+    """A selector must not become an oracle for what is hidden, nor select by what can't be there.
 
     Raises:
         BadRequest: A term asks about a hidden field, or about nothing that an object has.
@@ -36,6 +37,10 @@ def refuse_hidden(kind: Kind, requirements: Sequence[Requirement]) -> None:
             raise BadRequest(f"field selector {key!r} is not possible: the field is never shown")
         if key.partition(".")[0] not in {"metadata", "spec", "status"} or "." not in key:
             raise BadRequest(f"field selector {key!r} is not possible: it must begin with metadata., spec. or status.")
+        try:
+            require_field(kind, key)
+        except NotFound as e:
+            raise BadRequest(f"field selector {key!r} is not possible: {e.message}") from None
 
 
 def _without(obj: Wire, parts: Sequence[str]) -> Wire:

@@ -24,7 +24,7 @@ from aspora.gateway.http import (
 from aspora.gateway.json_body import parse_json_object
 from aspora.gateway.objects.discovery import explanation, resource_list
 from aspora.gateway.objects.forms import event_body, list_body, object_body
-from aspora.gateway.objects.hidden import refuse_hidden
+from aspora.gateway.objects.hidden import check_fields
 from aspora.gateway.objects.identity import can_i_body, who_am_i
 from aspora.gateway.objects.merge_patch import MERGE_PATCH_TYPE
 from aspora.gateway.objects.reads import ObjectReads, Selection
@@ -209,7 +209,7 @@ def _by_method(handlers: Mapping[str, Handler]) -> Handler:
 
 def _selection(target: Target, query: Mapping[str, str]) -> Selection:
     fields = parse_selector(query.get("fieldSelector", ""), what="field")
-    refuse_hidden(target.kind, fields)
+    check_fields(target.kind, fields)
     return Selection(target.domain, parse_selector(query.get("labelSelector", "")), fields)
 
 
