@@ -22,6 +22,9 @@ SCHEMA: Final = "dbos"
 _POOL_SIZE: Final = 6
 _MAX_THREADS: Final = 16
 _POLLING_SECONDS: Final = 0.25
+_NOTIFYING_SECONDS: Final = 0.1
+"""Between looks for DBOS's own events to announce, of which Aspora makes none; its 10 ms would wake us for nothing."""
+
 _MAX_LISTED: Final = 1000
 _log = get_logger(__name__)
 
@@ -86,6 +89,7 @@ class Engine:
             "application_version": PROTOCOL_VERSION,
             "executor_id": self._executor_id,
             "max_executor_threads": _MAX_THREADS,
+            "notification_coalesce_sec": _NOTIFYING_SECONDS,
             "serializer": DBOSPortableJSONSerializer(),
             "enable_otlp": False,
             "log_level": "WARNING",
