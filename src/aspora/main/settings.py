@@ -11,12 +11,17 @@ from typing import Any
 
 from aspora.db.data_dir import SYSTEM_DATA_DIR, default_data_dir
 from aspora.meta.names import did_you_mean
+from aspora.meta.urls import is_plain_http_url
 
 PREFIX = "ASPORA_"
 
 
 class SettingsError(ValueError):
     """A setting is unknown or can't be read; the message names it and what would do."""
+
+
+class _Unshown(ValueError):
+    """A value that is not what it should be and may hold a credential by mistake; it is not repeated."""
 
 
 def _path(text: str) -> Path:
@@ -58,6 +63,12 @@ def _one_of(*names: str) -> Callable[[str], str]:
     return parse
 
 
+def _endpoint_url(text: str) -> str:
+    if not is_plain_http_url(text.strip()):
+        raise _Unshown("is not a URL without user, password and query; write it like http://127.0.0.1:8000/v1")
+    return text.strip()
+
+
 def _setting(doc: str, default: Any, parse: Callable[[str], Any] = str, *, env: str = "", secret: bool = False) -> Any:
     return field(default=default, metadata={"doc": doc, "parse": parse, "env": env, "secret": secret})
 
@@ -88,7 +99,7 @@ class Settings:
     openrouter_api_key: str = _setting(
         "Key for OpenRouter, which serves the default models.", "", env="OPENROUTER_API_KEY", secret=True
     )
-    model_url: str = _setting("Any OpenAI-compatible endpoint to use for every model alias instead.", "")
+    model_url: str = _setting("Any OpenAI-compatible endpoint to use for every model alias instead.", "", _endpoint_url)
     model_api_key: str = _setting("Key for that endpoint, where it wants one.", "", secret=True)
     model_name: str = _setting("Model name to send to that endpoint for every alias; empty keeps upstream ids.", "")
     url: str = _setting("Gateway that the command line talks to; empty finds the one of the data directory.", "")
@@ -155,7 +166,7 @@ def load_settings(environ: Mapping[str, str], overrides: Mapping[str, Any] | Non
         try:
             values[setting.name] = setting.metadata["parse"](text)
         except ValueError as e:
-            shown = "" if setting.metadata["secret"] else f" is {text!r}:"
+            shown = "" if setting.metadata["secret"] or isinstance(e, _Unshown) else f" is {text!r}:"
             raise SettingsError(f"{name}{shown} {e}") from None
     values.update({k: v for k, v in (overrides or {}).items() if v is not None})
     return Settings(**values)

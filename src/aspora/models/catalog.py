@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from aspora.apis.model import ModelSpec
 from aspora.apis.provider import ProviderSpec
 from aspora.meta.names import did_you_mean
+from aspora.meta.urls import is_plain_http_url
 from aspora.models.failures import ModelNotConfigured
 
 Wire = Mapping[str, Any]
@@ -149,13 +149,7 @@ def _name(obj: Wire) -> str:
 
 def _check_base_url(url: str, *, variable: str | None) -> None:
     """Check a URL that came from the environment; it is never shown, for it may hold a credential by mistake."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    except ValueError:
-        usable = plain = False
-    if not usable or not plain:
+    if not is_plain_http_url(url):
         raise ModelNotConfigured(
             f"{variable or 'baseUrl'} is not a URL without user, password and query; "
             "write it like http://127.0.0.1:8000/v1"

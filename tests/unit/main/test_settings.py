@@ -34,6 +34,18 @@ def test_a_bad_setting_is_named_with_what_would_do(name: str, value: str, hint: 
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["not-a-url", "http://user:hunter2@h/v1", "http://h/v1?key=hunter2", "hunter2"])
+def test_a_model_endpoint_that_is_none_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"ASPORA_MODEL_URL is not a URL.*write it like http://") as caught:
+        load_settings({"ASPORA_MODEL_URL": url})
+    assert url not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_model_endpoint_is_taken_as_written() -> None:
+    assert load_settings({"ASPORA_MODEL_URL": " http://h:1/v1/\n"}).model_url == "http://h:1/v1/"
+
+
 def test_secrets_are_never_explained() -> None:
     environ = {
         "ASPORA_API_KEY": "hunter2",
