@@ -13,12 +13,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from aspora.kit.backoff import Backoff
-from aspora.kit.supervise import wait_for_event
+from aspora.kit.supervise import uninterrupted, wait_for_event
 from aspora.main.settings import without_secrets
 
 _log = logging.getLogger(__name__)
@@ -153,6 +154,25 @@ class Child:
         while line := await stdout.readline():
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 self._event(json.loads(line)["ready"]).set()
+
+
+@asynccontextmanager
+async def keep_running(*children: Child) -> AsyncGenerator[None]:
+    """Keep children running inside the block; stop them at its end, the last one first.
+
+    They are stopped to the end even when cancelled meanwhile, so that what is closed after this outlives them.
+    """
+    for child in children:
+        child.start()
+    try:
+        yield
+    finally:
+        await uninterrupted(_stop_in_order(*reversed(children)))
+
+
+async def _stop_in_order(*children: Child) -> None:
+    for child in children:
+        await child.stop()
 
 
 def describe_exit(code: int) -> str:

@@ -23,7 +23,7 @@ from aspora.cli.output import Output
 from aspora.db.data_dir import DataDirLock, prepare_data_dir
 from aspora.db.embedded import EmbeddedPostgres
 from aspora.kit.supervise import uninterrupted, wait_for_event
-from aspora.main.children import Child, ChildFailed, ChildSpec
+from aspora.main.children import Child, ChildFailed, ChildSpec, keep_running
 from aspora.main.control import place_option
 from aspora.main.endpoint import KEY_FILE_NAME, Endpoint, remove_endpoint, write_endpoint, write_private
 from aspora.main.listening import (
@@ -123,18 +123,8 @@ async def _children(
         ChildSpec("executor", child_config(settings, dsn=dsn, gateway_url=url, system_key=system_key)),
         stop_grace_seconds=settings.stop_grace_seconds + 5,
     )
-    gateway.start()
-    executor.start()
-    try:
+    async with keep_running(gateway, executor):
         yield gateway, executor
-    finally:
-        # To the end even when cancelled: the database, which is stopped next, must not go before its clients.
-        await uninterrupted(_stop_in_order(executor, gateway))
-
-
-async def _stop_in_order(*children: Child) -> None:
-    for child in children:
-        await child.stop()
 
 
 @asynccontextmanager

@@ -1,14 +1,13 @@
 import asyncio
-import socket
 
 import pytest
 
-from aspora.main import up
-from aspora.main.children import Child
-from aspora.main.settings import Settings
+from aspora.main.children import Child, ChildSpec, keep_running
 
 
-async def test_a_stop_that_is_cancelled_still_ends_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_children_are_stopped_last_one_first_even_when_the_stop_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stopping, may_end, ended = asyncio.Event(), asyncio.Event(), list[str]()
 
     async def stop(child: Child) -> None:
@@ -17,19 +16,17 @@ async def test_a_stop_that_is_cancelled_still_ends_every_process(monkeypatch: py
         ended.append(child.spec.name)
 
     async def live_and_stop() -> None:
-        with socket.socket() as bound:
-            bound.bind(("127.0.0.1", 0))
-            async with up._children(Settings(), dsn="", bound=bound, admin_key=""):
-                pass
-        ended.append("database")
+        async with keep_running(*(Child(ChildSpec(name, {}), stop_grace_seconds=1) for name in ("first", "second"))):
+            pass
 
     monkeypatch.setattr(Child, "start", lambda _: None)
     monkeypatch.setattr(Child, "stop", stop)
     living = asyncio.create_task(live_and_stop())
-    await stopping.wait()
+    async with asyncio.timeout(10):
+        await stopping.wait()
     living.cancel()
     await asyncio.sleep(0)
     may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await living
-    assert ended == ["executor", "gateway"]
+    assert ended == ["second", "first"]
