@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from aspora.apis.cron import cron_problem
 from aspora.apis.kind import Column, Kind, Scope, Section, Wire
 from aspora.apis.skill_class import READ_TOOLS, execution_class
 from aspora.apis.skill_sections import (
@@ -23,7 +24,7 @@ from aspora.apis.skill_sections import (
     Versioning,
 )
 from aspora.meta.errors import FieldError
-from aspora.meta.names import did_you_mean
+from aspora.meta.names import did_you_mean, quoted
 from aspora.meta.objects import ApiModel, Object, ObjectStatus
 from aspora.meta.quantities import format_usd
 
@@ -131,7 +132,7 @@ def _unknown_tools(obj: Wire) -> Iterator[tuple[str, str]]:
     """A tool that the host does not have is permitted in vain; a later host may have it."""
     for tool in _part(obj["spec"], "permissions").get("tools", []):
         if tool not in READ_TOOLS:
-            yield "spec.permissions.tools", f"there is no tool {tool!r}{did_you_mean(tool, READ_TOOLS)}"
+            yield "spec.permissions.tools", f"there is no tool {quoted(tool)}{did_you_mean(tool, READ_TOOLS)}"
 
 
 def validate(skill: Object[SkillSpec, SkillStatus]) -> list[FieldError]:
@@ -150,11 +151,12 @@ def _check_runtime(runtime: Runtime) -> Iterator[FieldError]:
     elif not entry_point.endswith(suffixes):
         expected = " or ".join(suffixes)
         yield FieldError(
-            "spec.runtime.entryPoint", f"{entry_point!r} is not {runtime.language}: it must end in {expected}"
+            "spec.runtime.entryPoint", f"{quoted(entry_point)} is not {runtime.language}: it must end in {expected}"
         )
     if entry_point is not None and not is_inside(entry_point):
         yield FieldError(
-            "spec.runtime.entryPoint", f"{entry_point!r} leaves the skill's folder; name a file inside it, with '/'"
+            "spec.runtime.entryPoint",
+            f"{quoted(entry_point)} leaves the skill's folder; name a file inside it, with '/'",
         )
 
 
@@ -170,7 +172,7 @@ def _check_version(spec: SkillSpec) -> Iterator[FieldError]:
     elif spec.version is None:
         yield FieldError("spec.version", "is required by the strategy 'semver', e.g. 1.0.0", "Required")
     elif not _SEMVER.fullmatch(spec.version):
-        yield FieldError("spec.version", f"{spec.version!r} is not a semantic version; write it like 1.4.2")
+        yield FieldError("spec.version", f"{quoted(spec.version)} is not a semantic version; write it like 1.4.2")
 
 
 def _check_triggers(triggers: list[Trigger]) -> Iterator[FieldError]:
@@ -182,10 +184,8 @@ def _check_triggers(triggers: list[Trigger]) -> Iterator[FieldError]:
         for name in sorted(given - _TRIGGER_TAKES[trigger.type]):
             takes = ", ".join(sorted(_TRIGGER_TAKES[trigger.type])) or "nothing else"
             yield FieldError(f"spec.triggers[{i}].{name}", f"a {trigger.type!r} trigger takes {takes}")
-        if trigger.schedule is not None and len(trigger.schedule.split()) != 5:
-            yield FieldError(
-                f"spec.triggers[{i}].schedule", f"{trigger.schedule!r} must have five fields, like '0 7 * * *'"
-            )
+        if trigger.schedule is not None and (problem := cron_problem(trigger.schedule)):
+            yield FieldError(f"spec.triggers[{i}].schedule", problem)
 
 
 def _ready(obj: Wire) -> str:

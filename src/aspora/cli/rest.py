@@ -2,24 +2,26 @@
 
 import http.client
 import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from aspora.client.codec import encode_body, error_of
 from aspora.client.paths import API_ROOT, target
 from aspora.db.data_dir import lock_is_held
 from aspora.meta.errors import BY_REASON, StatusError, Unauthorized, Unavailable
-from aspora.meta.names import did_you_mean
+from aspora.meta.names import did_you_mean, quoted
 
 TABLE = "application/json;as=Table"
 DESCRIPTION = "application/json;as=Description"
 ENDPOINT_FILE = "endpoint.json"
 KEY_FILE = "admin.key"
 PAGE_SIZE = 1000
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
 MAX_ERROR_BYTES = 4 * 1024 * 1024
 
 
@@ -39,6 +41,7 @@ def connect(*, url: str, api_key: str, data_dir: Path, ca_file: str = "") -> "Re
         Unavailable: There is neither; says what would do.
         Unauthorized: The URL is not the data directory's, and no key was given for it.
     """
+    api_key = _sendable(api_key, source="ASPORA_API_KEY")
     if url and api_key:
         return Rest(url, api_key, ca_file=ca_file)
     if url:
@@ -77,9 +80,16 @@ def _published_url(data_dir: Path) -> str:
 def _read_key(data_dir: Path) -> str:
     path = data_dir / KEY_FILE
     try:
-        return path.read_text().strip()
+        return _sendable(path.read_text("utf-8", "replace").strip(), source=f"the admin key {str(path)!r}")
     except OSError as e:
         raise Unavailable(f"the admin key {str(path)!r} can't be read ({e.strerror}); set ASPORA_API_KEY") from None
+
+
+def _sendable(key: str, *, source: str) -> str:
+    """A key that fits a header; a refusal never shows it."""
+    if not key.isascii() or not key.isprintable():
+        raise ValueError(f"{source} holds a line break or another character that no key has; set it again")
+    return key
 
 
 def _trust(ca_file: str) -> ssl.SSLContext:
@@ -90,15 +100,28 @@ def _trust(ca_file: str) -> ssl.SSLContext:
         raise ValueError(f"ASPORA_CA_FILE {ca_file!r} can't be used: {e.strerror or e}; name a PEM file") from None
 
 
+def _parsed(url: str) -> SplitResult:
+    """A gateway's address in its parts; nothing else gets to the libraries below, which would say it in their words."""
+    if "@" in url:
+        raise ValueError("the gateway's address holds a user or password; leave it out and set ASPORA_API_KEY")
+    try:
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme not in {"http", "https"} or parts.port == 0:
+            raise ValueError
+        if not _HOST.fullmatch((parts.hostname or "").encode("idna").decode("ascii")):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{quoted(url)} is not a gateway's address; write it like http://127.0.0.1:7700") from None
+    return parts
+
+
 class Rest:
     """Requests to one gateway. Every method raises `StatusError` as the server sent it."""
 
     def __init__(self, url: str, api_key: str, *, ca_file: str = "", timeout_seconds: float = 75) -> None:
-        parts = urlsplit(url if "//" in url else f"http://{url}")
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{url!r} is not a gateway's address; write it like http://127.0.0.1:7700")
+        parts = _parsed(url)
         self.url = f"{parts.scheme}://{parts.netloc}"
-        self._host, self._port = parts.hostname, parts.port
+        self._host, self._port = parts.hostname or "", parts.port
         self._tls = _trust(ca_file) if parts.scheme == "https" else None
         self._key, self._timeout = api_key, timeout_seconds
         self._idle: http.client.HTTPConnection | None = None
@@ -154,6 +177,9 @@ class Rest:
                 f"{self.url} shows no certificate to trust: {getattr(e, 'verify_message', '') or e.reason}; for one of"
                 " your own set ASPORA_CA_FILE, and use a URL that the certificate names"
             ) from None
+        except http.client.HTTPException:
+            connection.close()
+            raise self._no_gateway() from None
         except (ConnectionRefusedError, socket.gaierror, OSError) as e:
             raise Unavailable(
                 f"no gateway answers at {self.url} ({e.strerror or e}); start one: aspora up --detach"
@@ -165,6 +191,9 @@ class Rest:
         self.warnings += [_warning_text(w) for w in response.headers.get_all("Warning") or []]
         return connection, response
 
+    def _no_gateway(self) -> Unavailable:
+        return Unavailable(f"{self.url} answers, but not as a gateway does; is it the right address?")
+
     def _as_error(self, response: http.client.HTTPResponse) -> StatusError:
         text = response.read(MAX_ERROR_BYTES)
         if not text and (found := next((cls for cls in BY_REASON.values() if cls.code == response.status), None)):
@@ -175,12 +204,19 @@ class Rest:
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
         """Send a request and return the decoded JSON answer (None when empty)."""
         text = self.call_raw(method, path, **kwargs)
-        return json.loads(text) if text else None
+        try:
+            return json.loads(text) if text else None
+        except ValueError:
+            raise self._no_gateway() from None
 
     def call_raw(self, method: str, path: str, **kwargs: Any) -> bytes:
         """Send a request and return the answer's bytes."""
         connection, response = self.send(method, path, **kwargs)
-        content = response.read()
+        try:
+            content = response.read()
+        except (http.client.HTTPException, ConnectionError) as e:
+            connection.close()
+            raise ConnectionLost(f"{self.url} hung up in its answer ({e}); check it: aspora status") from None
         self._keep(connection, response)
         return content
 
@@ -219,7 +255,10 @@ class Rest:
         """The kinds the server knows, records included."""
         resources = self._resources
         if resources is None:
-            resources = self._resources = list(self.call("GET", API_ROOT)["resources"])
+            answer = self.call("GET", API_ROOT)
+            if not isinstance(answer, dict) or "resources" not in answer:
+                raise self._no_gateway()
+            resources = self._resources = list(answer["resources"])
         return resources
 
     def resource(self, word: str) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aspora.meta.names import quoted
+
 DEFAULT_DOMAIN = "default"
 FORMATS = ("table", "wide", "json", "yaml", "name")
 
@@ -40,14 +42,27 @@ def split_name(name: str, *, domain: str) -> tuple[str, str]:
     """`wealth/create-goal` as (domain, name); a domain said twice must agree.
 
     Raises:
-        ValueError: Two different domains were given.
+        ValueError: It is no name, or two different domains were given.
     """
-    first, slash, rest = name.partition("/")
+    first, slash, rest = named([name])[0].partition("/")
     if not slash:
         return domain, name
+    if not first or not rest or "/" in rest:
+        raise ValueError(f"{quoted(name)} is no name; write NAME or DOMAIN/NAME")
     if domain and domain != first:
         raise ValueError(f"{name!r} names domain {first!r} but -d says {domain!r}; leave one out")
     return first, rest
+
+
+def named(words: list[str]) -> list[str]:
+    """The words, none of which may be empty: `-f "$unset"` must never mean everything here.
+
+    Raises:
+        ValueError: One is.
+    """
+    if not all(word.strip() for word in words):
+        raise ValueError("a name or path is empty; is a variable of your shell not set?")
+    return words
 
 
 def execution_word(word: str) -> str:

@@ -50,7 +50,7 @@ def write_endpoint(data_dir: Path, endpoint: Endpoint) -> None:
 
 def remove_endpoint(data_dir: Path) -> None:
     """Withdraw it; nothing to do when it is gone."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         (data_dir / FILE_NAME).unlink()
 
 
@@ -58,5 +58,5 @@ def read_endpoint(data_dir: Path) -> Endpoint | None:
     """The published endpoint, or None when there is none that can be read."""
     try:
         return Endpoint(**json.loads((data_dir / FILE_NAME).read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None

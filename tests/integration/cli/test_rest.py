@@ -1,5 +1,6 @@
 """The command line's connection, against a real HTTP server on loopback that answers as told."""
 
+import socket
 import threading
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -106,3 +107,40 @@ def test_what_a_killed_aspora_left_is_not_believed(data_dir: Path) -> None:
 def test_a_file_of_certificates_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ASPORA_CA_FILE"):
         Rest("https://127.0.0.1:1", "key", ca_file=str(tmp_path / "absent.pem"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://[::1", "http://x:99999", "http://x:y", "http://a b", f"http://{'a' * 80}.com", "http://a\x01b", "ftp://x"],
+)
+def test_an_address_that_is_none_is_refused_in_our_words(url: str) -> None:
+    with pytest.raises(ValueError, match="is not a gateway's address; write it like"):
+        Rest(url, "key")
+
+
+def test_secrets_that_can_not_be_sent_are_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="ASPORA_API_KEY holds a line break") as refused:
+        connect(url="http://127.0.0.1:7700", api_key="top\nsecret", data_dir=tmp_path)
+    assert "secret" not in str(refused.value)
+    with pytest.raises(ValueError, match="leave it out") as refused:
+        Rest("http://me:hidden@127.0.0.1", "key")
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"]
+)
+def test_another_service_is_not_taken_for_a_gateway(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(Unavailable, match="not as a gateway does"):
+            Rest(f"http://127.0.0.1:{server.getsockname()[1]}", "key").resources()
+        thread.join()

@@ -1,9 +1,11 @@
+import argparse
 from typing import Any
 
 import pytest
 
 from aspora.cli.targets import parse_target, split_name
 from aspora.cli.trace import event_text, tree
+from aspora.cli.verbs.apply import paths_of
 from aspora.cli.verbs.get import since_time
 from aspora.cli.verbs.rollback import choose
 
@@ -100,3 +102,15 @@ def test_a_time_that_no_clock_can_show_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="--since") as refused:
         since_time(text)
     assert len(str(refused.value)) < 250
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b/c", "/b", "a/"])
+def test_what_is_no_name_never_means_everything(name: str) -> None:
+    with pytest.raises(ValueError, match=r"empty|is no name"):
+        split_name(name, domain="")
+
+
+def test_an_empty_path_never_means_here() -> None:
+    for words in ({"file": [""], "paths": []}, {"file": [], "paths": ["skills", ""]}):
+        with pytest.raises(ValueError, match="empty"):
+            paths_of(argparse.Namespace(**words))

@@ -11,7 +11,7 @@ from aspora.cli.applying import Applied, Applier, Wanted, apply_all, revision_te
 from aspora.cli.output import Progress
 from aspora.cli.printing import qualified_name
 from aspora.cli.snapshot import Snapshot, changes, snapshot
-from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option
+from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, named
 from aspora.meta.errors import StatusError
 
 EXAMPLES = """examples:
@@ -45,12 +45,12 @@ def paths_of(args: argparse.Namespace) -> list[str]:
     """What was named, with or without -f.
 
     Raises:
-        ValueError: Nothing was.
+        ValueError: Nothing was, or a name is empty.
     """
     paths = [*args.file, *args.paths]
     if not paths:
         raise ValueError("say what: aspora apply -f skills/ (a folder, a manifest, or - for standard input)")
-    return paths
+    return named(paths)
 
 
 class Report:

@@ -7,7 +7,7 @@ from typing import Any
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli, report
 from aspora.cli.executing import has_ended
-from aspora.cli.targets import execution_word
+from aspora.cli.targets import execution_word, named
 from aspora.meta.errors import StatusError
 
 EXAMPLES = """examples:
@@ -25,8 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Ask for the end of each; one that can't be cancelled does not stop the others."""
-    rest, code = cli.rest(), exit_codes.OK
-    for name in args.names:
+    names, rest, code = named(args.names), cli.rest(), exit_codes.OK
+    for name in names:
         try:
             path = f"/api/v1/executions/{execution_word(name)}/cancel"
             found: Mapping[str, Any] = rest.call("POST", path, query={"wait": WAIT_SECONDS})

@@ -5,7 +5,7 @@ import argparse
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli, report
 from aspora.cli.printing import qualified_name
-from aspora.cli.targets import add_domain_option, parse_target
+from aspora.cli.targets import add_domain_option, named, parse_target
 from aspora.client.paths import object_path
 from aspora.meta.errors import NotFound, StatusError
 
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Delete each; one that fails does not stop the others."""
     word, slash, name = args.kind.partition("/")
-    names = [name, *args.names] if slash else args.names
+    names = named([name, *args.names] if slash else args.names)
     if not names:
         raise ValueError("say which: aspora delete skill wealth/create-goal")
     rest, code = cli.rest(), exit_codes.OK

@@ -9,7 +9,7 @@ from aspora.cli import exit_codes
 from aspora.cli.app import Cli
 from aspora.cli.printing import print_objects, print_table
 from aspora.cli.rest import TABLE, Rest
-from aspora.cli.targets import Target, add_domain_choice, add_output_option, parse_target
+from aspora.cli.targets import Target, add_domain_choice, add_output_option, named, parse_target
 from aspora.client.paths import object_path
 from aspora.meta.names import quoted
 
@@ -90,9 +90,9 @@ def pages(rest: Rest, path: str, query: dict[str, Any], *, table: bool) -> dict[
 
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Print what was asked for."""
-    rest = cli.rest()
     word, slash, name = args.kind.partition("/")
-    names = [name, *args.names] if slash else args.names
+    names = named([name, *args.names] if slash else args.names)
+    rest = cli.rest()
     resource = rest.resource(word)
     domain = "" if args.all_domains else args.domain or ("" if names else cli.settings.domain)
     targets = [parse_target(resource, n, domain=domain, default_domain=cli.settings.domain) for n in names or [""]]

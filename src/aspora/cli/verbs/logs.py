@@ -8,7 +8,7 @@ from aspora.cli import exit_codes
 from aspora.cli.app import Cli
 from aspora.cli.executing import events_path, has_ended
 from aspora.cli.rest import Rest
-from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, execution_word, split_name
+from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, execution_word, named, split_name
 from aspora.cli.trace import event_line, heading, tree
 
 EXAMPLES = """examples:
@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Print or follow."""
+    named([args.what])
     rest = cli.rest()
     if args.what.upper().startswith("EXEC-"):
         found = rest.call("GET", f"/api/v1/executions/{execution_word(args.what)}")

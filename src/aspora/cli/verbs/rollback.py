@@ -57,7 +57,8 @@ def choose(revisions: Iterable[Mapping[str, Any]], *, current: str, latest: str,
             raise ValueError(f"no revision or version {wanted!r}; there are: {known}")
         return found[-1]
     if current not in names:
-        raise ValueError(f"production points at {current!r}, which is gone; say where to go with --to")
+        now = f"points at {current!r}, which is gone" if current else "points at nothing"
+        raise ValueError(f"the route {now}; say where to go with --to")
     index = names.index(current)
     if index == 0:
         raise ValueError(f"nothing served before {current!r}, the oldest revision here; name another with --to")

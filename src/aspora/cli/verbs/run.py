@@ -16,7 +16,7 @@ from aspora.cli.output import pairs
 from aspora.cli.rest import Rest
 from aspora.cli.result import print_execution, succeeded
 from aspora.cli.streams import STDIN, read_bytes
-from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, split_name
+from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, named, split_name
 from aspora.cli.trace import event_text, tree
 from aspora.meta.errors import StatusError, Unavailable
 from aspora.meta.names import MAX_SHOWN_LENGTH, quoted
@@ -58,11 +58,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Decide where, then run there."""
+    named([args.skill])
     folder = folder_of(args.skill, skills_root=cli.settings.skills_root)
     if folder is not None and (args.local or looks_like_a_path(args.skill)):
         return _run_folder(args, cli, folder)
     if args.local:
         raise ValueError(f"{args.skill!r} is no skill's folder, and skills/{args.skill} is none either")
+    if folder is None:
+        split_name(args.skill, domain=args.domain)  # A word that is no name is refused before a server is asked.
     try:
         rest = cli.rest()
         rest.resources()

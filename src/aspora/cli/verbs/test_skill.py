@@ -10,7 +10,7 @@ from aspora.cli import exit_codes
 from aspora.cli.app import Cli
 from aspora.cli.output import Progress
 from aspora.cli.result import duration_text
-from aspora.cli.targets import add_domain_option
+from aspora.cli.targets import add_domain_option, named
 from aspora.cli.verbs.list_skills import default_path
 from aspora.cli.verbs.run import folder_of
 from aspora.meta.errors import StatusError
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
 
 def _folders(args: argparse.Namespace, cli: Cli) -> list[Path]:
     find = cli.load("aspora.skills:find_skills")
-    words = args.skills or [default_path(cli.settings.skills_root)]
+    words = named(args.skills) or [default_path(cli.settings.skills_root)]
     folders: list[Path] = []
     for word in words:
         by_name = None if os.path.isdir(word) else folder_of(word, skills_root=cli.settings.skills_root)

@@ -6,7 +6,7 @@ from typing import Any
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
 from aspora.cli.output import Progress
-from aspora.cli.targets import add_domain_option
+from aspora.cli.targets import add_domain_option, named
 from aspora.cli.verbs.list_skills import default_path
 from aspora.meta.errors import StatusError
 
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Check everything; print every problem as file:line, and a last line with the count."""
-    paths = args.paths or [default_path(cli.settings.skills_root)]
+    paths = named(args.paths) or [default_path(cli.settings.skills_root)]
     check = cli.load("aspora.cli.checking:check_path")
     results: list[Any] = []
     with Progress(cli.out, total=len(paths) if len(paths) > 1 else 0, title="checking") as progress:
