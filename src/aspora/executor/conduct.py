@@ -117,8 +117,7 @@ class Conductor:
 
     async def _finish(self, trace: Trace, ending: Ending) -> None:
         """Write the end, again and again until the database has taken it or the node stops."""
-        with trace.stage("finish"):
-            rest = await self._writer.take_rest(trace)
+        rest = await self._writer.take_rest(trace)
         attempt = 0
         while not await self._try_finish(trace.claim, ending, rest):
             await asyncio.sleep(_FINISH_BACKOFF.delay_seconds(attempt))

@@ -17,7 +17,8 @@ from aspora.records.state import State
 
 _queries = Queries.load("aspora.records", "executions.sql")
 STAGES = ("gateway", "record", "artifact", "process", "model", "finish")
-"""Stages of an execution in the order they happen; `process` for handlers, `model` for agents."""
+"""Stages of an execution in the order they happen: accepted; written, and waiting to be claimed; revision, files and
+input at hand; `process` for handlers, `model` for agents; the end written."""
 
 _MAX_CANDIDATES = 10
 _MAX_SWEPT = 500

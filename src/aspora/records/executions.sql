@@ -43,11 +43,15 @@ where id = %(id)s and day = %(day)s and class = 'durable' and state in ('Pending
 returning *, extract(epoch from clock_timestamp() - created_at)::float8 * 1000 as queued_ms
 
 -- name: finish_execution
--- The events always hold at least one, so a row comes back if and only if the guard let the update through.
+-- The events always hold at least one, so a row comes back if and only if the guard let the update through. The stage
+-- `finish` lasts from the work's end to here; only the flush of this very commit can't be in it.
 with done as (
     update executions
     set state = %(state)s, reason = %(reason)s, message = %(message)s, result = %(result)s::json,
-        result_ref = %(result_ref)s, driver = %(driver)s, stages = stages || %(stages)s::jsonb,
+        result_ref = %(result_ref)s, driver = %(driver)s,
+        stages = stages || %(stages)s::jsonb || jsonb_build_object('finish', greatest(0, round(
+            extract(epoch from clock_timestamp() - %(finished_at)s::timestamptz) * 1000, 1
+        ))),
         finished_at = %(finished_at)s
     where id = %(id)s and day = %(day)s and state = 'Running'
         and owner_node = %(node)s and owner_epoch = %(epoch)s and attempt = %(attempt)s

@@ -93,7 +93,7 @@ class Ending:
         state: One of the terminal states.
         reason: CamelCase, empty for a success.
         result: The handler's result; None when there is none or `result_ref` names the blob that holds it.
-        stages: Milliseconds by stage, added to those already stored.
+        stages: Milliseconds by stage, added to those already stored; the database adds `finish`, from `finished_at` on.
     """
 
     state: State

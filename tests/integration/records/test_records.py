@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -73,7 +74,7 @@ async def state_of(database: Database, execution: str) -> tuple[str, str]:
 
 
 def succeeded() -> Ending:
-    return Ending(state="Succeeded", finished_at=now(), result={"z": 1, "a": 2}, stages={"finish": 0.5})
+    return Ending(state="Succeeded", finished_at=now(), result={"z": 1, "a": 2}, stages={"process": 0.5})
 
 
 async def types_of(database: Database, execution: str) -> list[str]:
@@ -120,9 +121,21 @@ async def test_only_the_owner_of_the_attempt_writes_the_end(database: Database) 
     assert not await executions.finish(fresh, succeeded(), [])
     row = await executions.get(name)
     assert list(row["result"]) == ["z", "a"]
-    assert row["stages"] == {"gateway": 1.0, "finish": 0.5}
+    assert row["stages"] == {"gateway": 1.0, "process": 0.5, "finish": row["stages"]["finish"]}
     assert await types_of(database, name) == ["Created", "Requeued", "Log", "Finished"]
-    assert list(execution_wire(row)["status"]["stages"]) == ["gateway", "finish"]
+    assert list(execution_wire(row)["status"]["stages"]) == ["gateway", "process", "finish"]
+
+
+async def test_the_time_until_the_end_is_written_is_a_stage(database: Database) -> None:
+    executions = Executions(database)
+    name = await insert(database)
+    (claim,) = await executions.claim_inline(await register(database), limit=1)
+    before = now()
+    ended_at = before - timedelta(seconds=5)
+    assert await executions.finish(claim, replace(succeeded(), finished_at=ended_at), [])
+    after = now()
+    finish_ms = (await executions.get(name))["stages"]["finish"]
+    assert 5000 <= finish_ms <= (after - ended_at).total_seconds() * 1000 + 0.1
 
 
 async def _drive(database: Database, state: State, *, durable: bool) -> tuple[ExecutionId, Claim | None]:
