@@ -3,16 +3,15 @@
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import urllib.request
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aspora.testing.folders import throwaway_folder
 from aspora.testing.postgres import fast_folder
 
 REPO = Path(__file__).parents[2]
@@ -92,16 +91,18 @@ class Aspora:
 @contextlib.contextmanager
 def prepared(**environ: str) -> Generator[Aspora]:
     """An Aspora that is not started yet; stopped and removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="aspora-e2e-", dir=fast_folder()))
-    folder.chmod(0o755)
     base = {k: v for k, v in os.environ.items() if not k.startswith(("ASPORA_", "OPENROUTER_"))}
-    own = {"ASPORA_DATA_DIR": str(folder / "data"), "ASPORA_PORT": "0", "NO_COLOR": "1"}
-    aspora = Aspora(folder / "data", {**base, **own, **environ})
-    try:
-        yield aspora
-    finally:
-        aspora.run("down")
-        shutil.rmtree(folder, ignore_errors=True)
+    own = {"ASPORA_PORT": "0", "NO_COLOR": "1", **environ}
+
+    def made(folder: Path) -> Aspora:
+        data_dir = folder / "data"
+        return Aspora(data_dir, {**base, "ASPORA_DATA_DIR": str(data_dir), **own})
+
+    def end(folder: Path) -> None:
+        made(folder).run("down")
+
+    with throwaway_folder("e2e", parent=fast_folder(), mode=0o755, end=end) as folder:
+        yield made(folder)
 
 
 @contextlib.contextmanager

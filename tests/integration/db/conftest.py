@@ -4,23 +4,21 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
 from aspora.db.embedded import EmbeddedPostgres
+from aspora.testing.folders import throwaway_folder
 from aspora.testing.postgres import fast_folder
 
 
 @pytest.fixture
 def open_dir() -> Generator[Path]:
     """An empty folder below open ones (pytest's own are closed to others)."""
-    folder = Path(tempfile.mkdtemp(prefix="aspora-embedded-", dir=fast_folder()))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    with throwaway_folder("embedded", parent=fast_folder(), mode=0o755) as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -32,12 +30,10 @@ def data_dir(open_dir: Path) -> Path:
 @pytest.fixture(scope="session")
 def pristine() -> Generator[Path]:
     """A stopped server's data folder, to be copied and never used."""
-    folder = Path(tempfile.mkdtemp(prefix="aspora-pristine-", dir=fast_folder()))
-    folder.chmod(0o755)
-    with EmbeddedPostgres(folder / "data", sync=False):
-        pass
-    yield folder / "data"
-    shutil.rmtree(folder)
+    with throwaway_folder("pristine", parent=fast_folder(), mode=0o755) as folder:
+        with EmbeddedPostgres(folder / "data", sync=False):
+            pass
+        yield folder / "data"
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import json
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +31,7 @@ from aspora.records.executions import Executions
 from aspora.records.nodes import Nodes
 from aspora.skills.archive import ArchiveFile, write_archive
 from aspora.telemetry.metrics import Metrics
+from aspora.testing.folders import throwaway_folder
 
 CHILD = Path(__file__).with_name("executor_child.py")
 SKILL_MD = "---\nname: {name}\ndescription: A test skill.\n---\nDo it.\n"
@@ -212,12 +211,8 @@ class Site:
 @contextlib.contextmanager
 def open_folder() -> Generator[Path]:
     """A folder that the sandbox's users can walk through; pytest's own are closed to them."""
-    base = Path(tempfile.mkdtemp(prefix="aspora-exec-", dir="/tmp"))
-    base.chmod(0o711)
-    try:
+    with throwaway_folder("exec", parent=Path("/tmp")) as base:
         yield base
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
