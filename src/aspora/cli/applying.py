@@ -13,6 +13,8 @@ from aspora.meta.errors import AlreadyExists, Conflict, Forbidden, NotFound, Sta
 Wire = Mapping[str, Any]
 Change = Literal["created", "configured", "unchanged"]
 WAIT_SECONDS = 30.0
+CONFLICT_PAUSES_SECONDS = (0.0, 0.02, 0.05, 0.1, 0.2)
+"""Before each further try of a write that met another writer."""
 NEW_DOMAIN = "its domain does not exist yet, so the server could not check more of it"
 SERVER_OWNED = (
     "uid",
@@ -105,7 +107,7 @@ class Applier:
         self._domains_to_be: set[str] = set()
 
     def apply(self, wanted: Wanted) -> Applied:
-        """Create or update; a conflict with another writer is tried once more on what is there by then.
+        """Create or update; a conflict with another writer is tried again on what is there by then.
 
         Raises:
             StatusError: As the server refused it.
@@ -118,10 +120,7 @@ class Applier:
         if wanted.artifact is not None and not self._dry_run:
             self._upload(wanted)
         self._rest.warnings.clear()
-        try:
-            applied = self._write(resource, wanted)
-        except (Conflict, AlreadyExists):
-            applied = self._write(resource, wanted)
+        applied = self._write_patiently(resource, wanted)
         if applied.change == "unchanged" and not self._dry_run:
             return applied  # It was warned of when it became so.
         servers = unsaid(self._rest.warnings, said=wanted.warnings)
@@ -141,6 +140,14 @@ class Applier:
             self._rest.call_raw("HEAD", path)
         except NotFound:
             self._rest.call_raw("PUT", path, raw=wanted.artifact)
+
+    def _write_patiently(self, resource: Wire, wanted: Wanted) -> Applied:
+        for pause_seconds in CONFLICT_PAUSES_SECONDS:
+            try:
+                return self._write(resource, wanted)
+            except (Conflict, AlreadyExists):
+                self._sleep(pause_seconds)
+        return self._write(resource, wanted)
 
     def _write(self, resource: Wire, wanted: Wanted) -> Applied:
         query = {"dryRun": "All" if self._dry_run else None}
@@ -266,6 +273,6 @@ def unsaid(warnings: Iterable[str], *, said: Sequence[str]) -> list[str]:
 def revision_text(applied: Applied) -> str:
     """` (revision a → b)`, or "" for what has no revisions or whose new one is not known yet."""
     old, new = (((obj or {}).get("status") or {}).get("latestRevision") for obj in (applied.before, applied.object))
-    if new and old and old != new:
+    if new and old and old != new and applied.change == "configured":
         return f" (revision {old} → {new})"
     return f" (revision {new})" if new and applied.change != "configured" else ""

@@ -3,6 +3,8 @@
 import re
 from decimal import Decimal, InvalidOperation
 
+from aspora.meta.names import quoted
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _SECONDS = {
     "ms": Decimal("0.001"),
@@ -22,16 +24,16 @@ _BYTES = {
 def _scaled(text: object, *, scale: int, what: str, example: str) -> int:
     """`text` times `scale`, exactly, refusing NaN, negatives and digits below the unit."""
     if isinstance(text, bool) or not isinstance(text, (str, int, float)):
-        raise ValueError(f"{text!r} is not {what}; write it like {example}")
+        raise ValueError(f"{quoted(text)} is not {what}; write it like {example}")
     try:
         value = Decimal(str(text).strip())
     except InvalidOperation:
-        raise ValueError(f"{text!r} is not {what}; write it like {example}") from None
+        raise ValueError(f"{quoted(text)} is not {what}; write it like {example}") from None
     if not value.is_finite() or value < 0:
-        raise ValueError(f"{text!r} is not {what}: it must be zero or more; write it like {example}")
+        raise ValueError(f"{quoted(text)} is not {what}: it must be zero or more; write it like {example}")
     scaled = value * scale
     if scaled != scaled.to_integral_value() or scaled > 2**53:
-        raise ValueError(f"{text!r} is finer or larger than {what} can be; write it like {example}")
+        raise ValueError(f"{quoted(text)} is finer or larger than {what} can be; write it like {example}")
     return int(scaled)
 
 
@@ -56,10 +58,10 @@ def parse_seconds(value: object) -> int:
     """A duration (`30s`, `2m`, `1h`, `45`) as whole seconds."""
     match = None if isinstance(value, bool) else _DURATION.fullmatch(str(value).strip())
     if match is None:
-        raise ValueError(f"{value!r} is not a duration; write it like 30s, 2m or 1h")
+        raise ValueError(f"{quoted(value)} is not a duration; write it like 30s, 2m or 1h")
     seconds = Decimal(match[1]) * _SECONDS[match[2]]
     if seconds != seconds.to_integral_value() or seconds > 10**9:
-        raise ValueError(f"{value!r} is not a whole number of seconds; write it like 30s, 2m or 1h")
+        raise ValueError(f"{quoted(value)} is not a whole number of seconds; write it like 30s, 2m or 1h")
     return int(seconds)
 
 
@@ -67,10 +69,10 @@ def parse_bytes(value: object) -> int:
     """A size (`512MB`, `1Gi`, `1048576`) as bytes; KB, MB, GB are decimal, Ki, Mi, Gi binary."""
     match = None if isinstance(value, bool) else _MEMORY.fullmatch(str(value).strip())
     if match is None:
-        raise ValueError(f"{value!r} is not a size; write it like 512MB or 1GiB")
+        raise ValueError(f"{quoted(value)} is not a size; write it like 512MB or 1GiB")
     size = Decimal(match[1]) * _BYTES[match[2]]
     if size != size.to_integral_value() or size > 2**53:
-        raise ValueError(f"{value!r} is not a whole number of bytes; write it like 512MB or 1GiB")
+        raise ValueError(f"{quoted(value)} is not a whole number of bytes; write it like 512MB or 1GiB")
     return int(size)
 
 

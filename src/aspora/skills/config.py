@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aspora.meta.errors import FieldError
-from aspora.meta.names import did_you_mean, nearest
+from aspora.meta.names import MAX_SHOWN_LENGTH, did_you_mean, nearest, quoted
 from aspora.skills.config_keys import Keys
 from aspora.skills.forms import OPTIONAL_TEXT, WrongForm, read_list, read_text
 from aspora.skills.problems import Report
@@ -127,10 +127,10 @@ class _Walk:
         self._report.object_to(
             self._strict,
             self._settings.shown,
-            f"unknown key {key!r}{hint}",
+            f"unknown key {quoted(key)}{hint}",
             line=node.line,
             column=node.column,
-            path=path,
+            path=path[: len(prefix) + MAX_SHOWN_LENGTH],
         )
 
     def _value(self, path: str, value: Node) -> None:

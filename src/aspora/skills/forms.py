@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
+from aspora.meta.names import quoted
 from aspora.meta.quantities import parse_bp, parse_bytes, parse_milli, parse_seconds, parse_usd
 from aspora.skills.yaml_nodes import Node, json_value
 
 MAX_TEXT = 20_000
+WHOLE_BP = 10_000
 
 
 class WrongForm(ValueError):
@@ -89,13 +91,23 @@ def _parse_milliseconds(value: object) -> int:
     except InvalidOperation:
         return parse_seconds(text) * 1000
     if not ms.is_finite() or ms < 0 or ms != ms.to_integral_value() or ms > 10**9:
-        raise ValueError(f"{text!r} is not a duration; write it like 800ms or 2s")
+        raise ValueError(f"{quoted(text)} is not a duration; write it like 800ms or 2s")
     return int(ms)
 
 
 def _parse_percent(value: object) -> int:
     text = str(value).strip()
-    return parse_bp(text if text.endswith("%") else f"{text}%", what="a percentage")
+    share_bp = parse_bp(text if text.endswith("%") else f"{text}%", what="a percentage")
+    if share_bp > WHOLE_BP:
+        raise ValueError(f"{quoted(text)} is more than 100 %; write 0 to 100")
+    return share_bp
+
+
+def _parse_share(value: object) -> int:
+    share_bp = parse_bp(value)
+    if share_bp > WHOLE_BP:
+        raise ValueError(f"{quoted(value)} is more than the whole; write a share such as 0.05 or 5%")
+    return share_bp
 
 
 def read_list(node: Node, read: Callable[[Node], Any], what: str) -> list[Any]:
@@ -153,7 +165,7 @@ MILLISECONDS = Form("duration", "800ms", _quantity(_parse_milliseconds))
 SIZE = Form("size", "512MB", _quantity(parse_bytes))
 MILLI = Form("number", "0.5", _quantity(parse_milli))
 USD = Form("US dollars", "0.10", _quantity(parse_usd))
-SHARE = Form("share", "5%", _quantity(parse_bp))
+SHARE = Form("share", "5%", _quantity(_parse_share))
 PERCENT = Form("percentage", "10", _quantity(_parse_percent))
 TEXTS = Form("list of text", "[a, b]", _texts)
 ACCESSES = Form("list of names, each with :read or :write", "[trm:read]", _accesses)

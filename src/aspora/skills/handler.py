@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aspora.apis.skill import SUFFIXES, is_inside
 from aspora.apis.skill_sections import Language
-from aspora.meta.names import did_you_mean
+from aspora.meta.names import did_you_mean, quoted
 from aspora.skills.config import Place, Settings
 from aspora.skills.problems import Report
 
@@ -42,7 +42,7 @@ def choose_handler(settings: Settings, paths: Collection[str], *, report: Report
     chosen = language or _language_of(entry_point)
     if chosen is None:
         suffixes = ", ".join(s for own in SUFFIXES.values() for s in own)
-        message = f"{entry_point!r} is of no known language; it must end in one of {suffixes}"
+        message = f"{quoted(entry_point)} is of no known language; it must end in one of {suffixes}"
         _error(settings, "runtime.entryPoint", message, report)
         chosen = "python"
     _warn_if_not_runnable(settings, chosen, report)
@@ -72,12 +72,12 @@ def _default(settings: Settings, language: str | None, paths: Collection[str], r
 
 def _check_file(settings: Settings, entry_point: str, paths: Collection[str], report: Report) -> None:
     if not is_inside(entry_point):
-        message = f"{entry_point!r} leaves the skill's folder; name a file inside it, with '/'"
+        message = f"{quoted(entry_point)} leaves the skill's folder; name a file inside it, with '/'"
         _error(settings, "runtime.entryPoint", message, report)
     elif entry_point not in paths:
         near = did_you_mean(entry_point, paths)
         hint = near if near.startswith("; did") else "; write it, or name another file of the folder"
-        _error(settings, "runtime.entryPoint", f"{entry_point!r} is not a file of the skill{hint}", report)
+        _error(settings, "runtime.entryPoint", f"{quoted(entry_point)} is not a file of the skill{hint}", report)
 
 
 def _language_of(entry_point: str) -> str | None:

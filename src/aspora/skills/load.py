@@ -12,7 +12,7 @@ from aspora.apis.skill import KIND
 from aspora.apis.skill_class import READ_TOOLS
 from aspora.apis.skill_sections import RoleName
 from aspora.meta.errors import API_VERSION, Invalid
-from aspora.meta.names import MAX_NAME_LENGTH, check_name, did_you_mean
+from aspora.meta.names import MAX_NAME_LENGTH, check_name, did_you_mean, quoted
 from aspora.meta.objects import to_wire
 from aspora.skills.archive import Archive
 from aspora.skills.config import Schema, Settings, parse_settings, report_field_errors
@@ -224,14 +224,14 @@ class _Loading:
             self._report.error(self._shown, message)
         self._check_identity("skill.domain", settings, chosen, "the domain")
         if skill_md.domain is not None and imported != chosen:
-            message = f"{imported!r} is not the domain {chosen!r}; the path decides"
+            message = f"{quoted(imported)} is not the domain {chosen!r}; the path decides"
             self._report.warn(self._path(SKILL_MD), message, line=skill_md.domain.line, path=skill_md.domain.path)
         return chosen
 
     def _check_identity(self, key: str, settings: Settings, expected: str, what: str) -> None:
         if key in settings.identity and settings.identity[key][0] != expected:
             said, place = settings.identity[key]
-            message = f"{said!r} must equal {what} {expected!r}; leave it out or rename"
+            message = f"{quoted(said)} must equal {what} {expected!r}; leave it out or rename"
             self._report.object_to(
                 self._strict, settings.shown, message, line=place.line, column=place.column, path=place.key
             )
@@ -264,11 +264,11 @@ class _Loading:
             return configured
         shown = self._path(SKILL_MD)
         if said.value not in _ROLES:
-            message = f"unknown role {said.value!r}{did_you_mean(said.value, _ROLES)}"
+            message = f"unknown role {quoted(said.value)}{did_you_mean(said.value, _ROLES)}"
             self._report.object_to(self._strict, shown, message, line=said.line, path=said.path)
             return configured
         if configured is not None and configured != said.value:
-            message = f"{said.value!r} is not the role {configured!r} of {CONFIG_YAML}; keep one of them"
+            message = f"{quoted(said.value)} is not the role {configured!r} of {CONFIG_YAML}; keep one of them"
             self._report.object_to(self._strict, shown, message, line=said.line, path=said.path)
         return configured or said.value
 
@@ -290,7 +290,7 @@ class _Loading:
         tools: list[str] = settings.spec.get("permissions", {}).get("tools", [])
         for tool in tools:
             if place is not None and tool not in READ_TOOLS:
-                message = f"there is no tool {tool!r}{did_you_mean(tool, READ_TOOLS)}"
+                message = f"there is no tool {quoted(tool)}{did_you_mean(tool, READ_TOOLS)}"
                 self._report.warn(settings.shown, message, line=place.line, column=place.column, path=place.key)
 
     def _check(self, spec: Mapping[str, Any], settings: Settings, *, name: str, domain: str) -> dict[str, Any]:

@@ -76,7 +76,8 @@ def find_skills(path: Path, *, lenient: bool = False) -> Places:
     if top.is_file():
         top = top.parent
     if not top.is_dir():
-        report.error(str(path), "does not exist; name a skill's folder, a domain's, or a tree of them")
+        found = "is no folder and no regular file" if os.path.lexists(top) else "does not exist"
+        report.error(str(path), f"{found}; name a skill's folder, a domain's, or a tree of them")
         report.raise_errors(str(path))
     places = _look(top, lenient=lenient)
     if not places.skills and not places.domains:

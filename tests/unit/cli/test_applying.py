@@ -99,15 +99,19 @@ def test_what_must_only_exist_is_never_changed(gateway: Any) -> None:
     assert gateway.objects["/api/v1/domains/hr"]["spec"] == {"ownerTeam": "people"}
 
 
-def test_a_conflict_is_tried_once_more_on_what_is_there_by_then(gateway: Any) -> None:
-    applier = Applier(gateway)
+def test_conflicts_are_tried_again_on_what_is_there_by_then(gateway: Any) -> None:
+    pauses: list[float] = []
+    applier = Applier(gateway, sleep=pauses.append)
     applier.apply(skill())
-    conflicts = [Conflict("stale")]
+    conflicts = [Conflict("stale") for _ in range(5)]
     gateway.fail = lambda method, path: conflicts.pop() if method == "PUT" and conflicts else None
     assert applier.apply(skill(role="field")).change == "configured"
     gateway.fail = lambda method, path: Conflict("stale") if method == "PUT" else None
+    assert pauses == sorted(pauses)
+    assert len(pauses) == 5
     with pytest.raises(Conflict):
         applier.apply(skill(role="manager"))
+    assert len(pauses) == 10
 
 
 def test_things_without_a_domain_go_where_they_are_told(gateway: Any) -> None:
@@ -169,6 +173,7 @@ def test_waiting_for_a_controller_that_never_looks_ends_too(gateway: Any) -> Non
         ("a", "b", "configured", " (revision a → b)"),
         ("a", "a", "configured", ""),
         ("a", "a", "unchanged", " (revision a)"),
+        ("a", "b", "unchanged", " (revision b)"),
         (None, None, "created", ""),
     ],
 )

@@ -607,3 +607,29 @@ def test_a_file_with_a_handler_draws_no_warning(make_skill: MakeSkill, code: str
 def test_a_file_without_a_handler_draws_a_warning(make_skill: MakeSkill, code: str) -> None:
     (warning,) = load_skill(make_skill({"code/handler.py": code})).warnings
     assert "shows no function 'handler'" in warning.message
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("versioning:\n  canary_percentage: 300", "'300' is more than 100 %"),
+        ("testing:\n  min_pass_rate: 1.5", "'1.5' is more than the whole"),
+        (f"runtime:\n  timeout: {'z' * 500}", "(502 characters) is not a duration"),
+        (f"runtime:\n  entry_point: code/{'q' * 500}.py", "characters) is not a file of the skill"),
+        ("k" * 500 + ": 1", "unknown key 'kkk"),
+        ("model:\n  cost_budget:\n    max_per_execution: " + "9" * 500, "characters) is finer or larger"),
+    ],
+)
+def test_problems_speak_the_authors_language_and_are_short(make_skill: MakeSkill, line: str, why: str) -> None:
+    with pytest.raises(InvalidSkill) as refused:
+        load_skill(make_skill({"aspora.config.yaml": line + "\n"}))
+    (problem,) = refused.value.problems
+    assert why in problem.message
+    assert len(problem.message) + len(problem.path) < 500
+
+
+def test_what_is_neither_folder_nor_file_exists_all_the_same(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (str(tmp_path / "pipe.yaml"), "/dev/null"):
+        with pytest.raises(InvalidSkill, match="is no folder and no regular file"):
+            find_wanted(path)
