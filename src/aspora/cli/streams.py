@@ -44,7 +44,7 @@ def read_bytes(name: str, *, max_bytes: int, what: str) -> bytes:
         with open_regular(name, what=what) as file:
             return _bounded(file, max_bytes, what=f"{what} {name!r}")
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - it is when descriptor 0 was closed
-        raise ValueError(f"{what} should come from standard input, which is closed; name a file instead of '-'")
+        raise ValueError(f"{what} should come from standard input, which is closed; pipe it in, or leave '-' out")
     return _bounded(sys.stdin.buffer, max_bytes, what=f"{what} from standard input")
 
 
