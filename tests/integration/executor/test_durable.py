@@ -125,11 +125,11 @@ async def test_an_executor_told_to_stop_leaves_its_work_to_the_next(site: Any) -
 async def test_another_executor_takes_over_when_the_lease_of_one_runs_out(site: Any) -> None:
     await site.add_skill("note", NOTE, runtime={"durable": True, "timeoutSeconds": 60})
     notes = await open_notes(site)
-    first = await site.start_executor(durable=True, lease_seconds=2)
+    first = await site.start_executor(durable=True, lease_seconds=4)
     gate = site.base / "gate"
     answer = await site.run("note", {"notes": str(notes), "gate": str(gate)}, wait=0)
     await wait_notes(notes, 1)
-    await site.start_executor(durable=True, lease_seconds=2)
+    await site.start_executor(durable=True, lease_seconds=4)
     first.process.send_signal(signal.SIGSTOP)
     await wait_notes(notes, 2)
     gate.touch()
@@ -178,11 +178,11 @@ async def test_a_model_request_that_was_answered_is_not_made_again_after_kill_9(
     async with ModelServer(script) as models:
         site.environment["ASPORA_MODEL_URL"] = models.url
         await site.add_skill("brief", None, files={"references/tone.md": "# Tone\n\nBe brief."})
-        first = await site.start_executor(durable=True, lease_seconds=2)
+        first = await site.start_executor(durable=True, lease_seconds=4)
         answer = await site.run("brief", message="how?", wait=0)
         await models.wait_for(2)
         await first.kill(signal.SIGKILL)
-        await site.start_executor(durable=True, lease_seconds=2)
+        await site.start_executor(durable=True, lease_seconds=4)
         row = await site.wait_end(answer.body["metadata"]["name"])
         assert len(models.completions) == 3
     assert (row["state"], row["attempt"], row["result"]["message"]) == ("Succeeded", 2, "Done.")

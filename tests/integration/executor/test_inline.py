@@ -203,11 +203,11 @@ async def test_what_waits_is_cancelled_at_once_and_what_ended_is_not(site: Any) 
 
 async def test_after_kill_9_another_executor_takes_the_work_and_the_orphan_is_gone(site: Any) -> None:
     await site.add_skill("hang", HANG)
-    first = await site.start_executor(lease_seconds=2)
+    first = await site.start_executor(lease_seconds=4)
     gate = site.base / "gate"
     name, notes, waiting = await begin_hanging(site, gate=str(gate))
     orphan = await wait_pid(notes, 1)
-    await site.start_executor(lease_seconds=2)
+    await site.start_executor(lease_seconds=4)
     await first.kill(signal.SIGKILL)
     await wait_pid(notes, 2)
     assert not is_alive(orphan)
@@ -243,12 +243,12 @@ async def test_a_stopping_executor_gives_back_what_it_cannot_finish(site: Any) -
 async def test_a_fenced_executor_changes_nothing(site: Any) -> None:
     """It sleeps through its lease, another finishes the work, and its own word comes too late."""
     await site.add_skill("hang", HANG)
-    first = await site.start_executor(lease_seconds=2)
+    first = await site.start_executor(lease_seconds=4)
     gate = site.base / "gate"
     name, notes, waiting = await begin_hanging(site, gate=str(gate))
     await wait_pid(notes, 1)
     first.process.send_signal(signal.SIGSTOP)
-    await site.start_executor(lease_seconds=2)
+    await site.start_executor(lease_seconds=4)
     await wait_pid(notes, 2)
     gate.touch()
     assert (await waiting).body["status"]["result"]["message"] == "attempt 2"
