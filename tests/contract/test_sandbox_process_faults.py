@@ -132,6 +132,7 @@ async def test_a_process_that_dies_with_its_job_unread_costs_no_job(open_folder:
         await eventually(lambda: len(children_of(supervisor)) == 1)
         (warm,) = children_of(supervisor)
         os.kill(warm, signal.SIGSTOP)  # the job is handed over, and nobody reads it
+        await eventually(lambda: Path(f"/proc/{warm}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T")
         running = asyncio.create_task(subject.run("echo", padding="x" * request_bytes))
         await eventually(lambda: held_bytes(warm) > 0)
         os.kill(warm, signal.SIGKILL)
