@@ -123,23 +123,6 @@ async def test_a_warm_process_that_dies_costs_no_job(open_folder: Path) -> None:
         data_of(await subject.run("echo"))
 
 
-@pytest.mark.parametrize("request_bytes", [10, 300_000])
-async def test_a_process_that_dies_with_its_job_unread_costs_no_job(open_folder: Path, request_bytes: int) -> None:
-    async with opened(open_folder, warm=1) as subject:
-        data_of(await subject.run("echo"))
-        await eventually(lambda: subject.driver.stats().warm == 1)
-        (supervisor,) = (pid for pid in children_of(os.getpid()) if name_of(pid) == "aspora-sandbox")
-        await eventually(lambda: len(children_of(supervisor)) == 1)
-        (warm,) = children_of(supervisor)
-        os.kill(warm, signal.SIGSTOP)  # the job is handed over, and nobody reads it
-        await eventually(lambda: Path(f"/proc/{warm}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T")
-        running = asyncio.create_task(subject.run("echo", padding="x" * request_bytes))
-        await eventually(lambda: held_bytes(warm) > 0)
-        os.kill(warm, signal.SIGKILL)
-        assert data_of(await running)["metadata"]["padding"] == "x" * request_bytes
-        assert warm not in children_of(supervisor)
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_an_executor_that_dies_leaves_nothing(open_folder: Path, number: signal.Signals) -> None:
     marker = new_marker()
