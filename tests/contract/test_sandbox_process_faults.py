@@ -11,20 +11,22 @@ import tempfile
 import termios
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aspora.meta.errors import Unavailable
 from aspora.sandbox.interface import FailureReason, SpawnFailed
+from aspora.sandbox.process import procfs
 from aspora.sandbox.process.driver import ProcessDriver
-from aspora.testing.sandbox_suite import Host, SandboxSubject, data_of, failure_of, new_marker, processes_marked
+from aspora.testing.sandbox_suite import QUICK, Host, SandboxSubject, data_of, failure_of, new_marker, processes_marked
 
 CHILD = """
 import asyncio, os, sys
 from pathlib import Path
 from aspora.sandbox.process.driver import ProcessDriver
-from aspora.testing.sandbox_suite import Host, SandboxSubject
+from aspora.testing.sandbox_suite import QUICK, Host, SandboxSubject
 
 async def main(folder, marker):
     driver = ProcessDriver(work_dir=folder / "work", runtime_dir=folder / "runtime", max_concurrency=1)
@@ -37,6 +39,9 @@ async def main(folder, marker):
 
 asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
 """
+
+
+LONG = replace(QUICK, timeout_seconds=25.0)
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +74,10 @@ def is_free(lock: Path) -> bool:
         return True
 
 
-def parent_of(pid: int) -> int:
-    """The parent process."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def supervisor_above(pid: int) -> int:
     """The supervisor that a sandboxed process descends from."""
-    while Path(f"/proc/{pid}/comm").read_text().strip() != "aspora-sandbox":
-        pid = parent_of(pid)
+    while (stand := procfs.stand(pid)).name != "aspora-sandbox":
+        pid = stand.parent
     return pid
 
 
@@ -120,6 +120,45 @@ async def test_a_warm_process_that_dies_costs_no_job(open_folder: Path) -> None:
         (supervisor,) = (pid for pid in children_of(os.getpid()) if name_of(pid) == "aspora-sandbox")
         await eventually(lambda: len(children_of(supervisor)) == 1)
         os.kill(children_of(supervisor)[0], signal.SIGKILL)
+        data_of(await subject.run("echo"))
+
+
+@pytest.mark.parametrize("request_bytes", [10, 300_000])
+async def test_a_process_that_dies_with_its_job_unread_costs_no_job(open_folder: Path, request_bytes: int) -> None:
+    async with opened(open_folder, warm=1) as subject:
+        data_of(await subject.run("echo"))
+        await eventually(lambda: subject.driver.stats().warm == 1)
+        (supervisor,) = (pid for pid in children_of(os.getpid()) if name_of(pid) == "aspora-sandbox")
+        await eventually(lambda: len(children_of(supervisor)) == 1)
+        (warm,) = children_of(supervisor)
+        await eventually(lambda: name_of(warm) != "aspora-sandbox")  # its program runs
+        os.kill(warm, signal.SIGSTOP)  # the job is handed over, and nobody reads it
+        await eventually(lambda: procfs.stand(warm).is_stopped)
+        running = asyncio.create_task(subject.run("echo", padding="x" * request_bytes))
+        await eventually(lambda: held_bytes(warm) > 0)
+        os.kill(warm, signal.SIGKILL)
+        assert data_of(await running)["metadata"]["padding"] == "x" * request_bytes
+        assert warm not in children_of(supervisor)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+async def test_a_job_that_turns_on_its_supervisor_gains_nothing(open_folder: Path, number: signal.Signals) -> None:
+    marker = new_marker()
+
+    async def when_all_are_there(path: str) -> str:
+        await eventually(lambda: len(processes_marked(marker)) == 2)
+        return path
+
+    async with opened(open_folder) as subject:
+        host = Host(read=when_all_are_there)
+        async with asyncio.timeout(10):  # far sooner than the job's own timeout and what is granted beyond it
+            running = subject.run("attacks_supervisor", limits=LONG, host=host, marker=marker, signal=number)
+            if os.geteuid() == 0:
+                assert "PermissionError" in str(failure_of(await running).details)
+            else:
+                with pytest.raises(SpawnFailed, match="was stopped" if number == signal.SIGSTOP else "lost"):
+                    await running
+        assert processes_marked(marker) == []
         data_of(await subject.run("echo"))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aspora.meta.errors import Unavailable
-from aspora.sandbox.process import procfs, tree
+from aspora.sandbox.process import procfs, strays, tree
 from aspora.sandbox.process.runtime import ensure_runtime
 from aspora.sandbox.process.workspace import Workspace
 
@@ -98,7 +98,7 @@ def test_processes_of_a_folder_are_ended_and_no_others(tmp_path: Path) -> None:
     by_home = subprocess.Popen(sleep, cwd="/", env={"HOME": str(inside / "work")})
     other = subprocess.Popen(sleep, cwd=beside, env={"HOME": str(beside)})
     try:
-        procfs.end_all_belonging_to(inside)
+        strays.end_those_in(inside)
         assert by_cwd.wait(5) == by_home.wait(5) == -9
         assert other.poll() is None
     finally:

@@ -47,6 +47,14 @@ def sleeper(marker, detach=False):
             os.execve(command[0], command, dict(os.environ, HOME="/"))
         os._exit(0)
     os.wait()
+
+def mortal(pid):
+    """Have a process that can't end by itself ended at the end of all."""
+    handle = os.pidfd_open(pid)
+    if os.fork() == 0:
+        time.sleep({MAX_LIFE_SECONDS})
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os._exit(0)
 '''
 
 _BODIES: Mapping[str, str] = {
@@ -157,6 +165,37 @@ def handler(context):
     context.log.info("started")
     time.sleep(25)
     return done()
+""",
+    "stops_itself": """
+@skill_handler
+def handler(context):
+    sleeper(context.input.metadata["marker"])
+    mortal(os.getpid())
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return done()
+""",
+    "has_stopped_children": """
+@skill_handler
+def handler(context):
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
+    for _ in range(2):
+        child = subprocess.Popen([sys.executable, "-I", "-S", "-c", code, context.input.metadata["marker"]])
+        mortal(child.pid)
+        assert os.WIFSTOPPED(os.waitpid(child.pid, os.WUNTRACED)[1])
+    if context.input.metadata["answers"]:
+        return done()
+    time.sleep(25)
+""",
+    "attacks_supervisor": """
+@skill_handler
+async def handler(context):
+    for detach in (False, True):
+        sleeper(context.input.metadata["marker"], detach=detach)
+    await context.tools.read(path="now")
+    with open(f"/proc/{os.getppid()}/comm") as name:
+        if name.read().strip() == "aspora-sandbox":
+            os.kill(os.getppid(), context.input.metadata["signal"])
+    time.sleep(25)
 """,
     "orphans": """
 @skill_handler

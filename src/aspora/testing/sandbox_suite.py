@@ -270,11 +270,11 @@ class SandboxSuite:
         assert outcome.usage.wall_seconds < 5
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 64 * 1024
 
-    @pytest.mark.parametrize("name", ["endless_loop", "sleeps"])
+    @pytest.mark.parametrize("name", ["endless_loop", "sleeps", "stops_itself", "has_stopped_children"])
     async def test_time_runs_out(self, subject: SandboxSubject, name: str) -> None:
         marker = new_marker()
         limits = replace(QUICK, timeout_seconds=1.0)
-        outcome = await subject.run(name, limits=limits, marker=marker)
+        outcome = await subject.run(name, limits=limits, marker=marker, answers=False)
         assert failure_of(outcome).reason == FailureReason.TIMED_OUT
         assert 0.9 < outcome.usage.wall_seconds < 3.5
         assert processes_marked(marker) == []
@@ -304,6 +304,11 @@ class SandboxSuite:
     async def test_detached_processes_are_gone(self, subject: SandboxSubject) -> None:
         marker = new_marker()
         data_of(await subject.run("orphans", marker=marker))
+        assert processes_marked(marker) == []
+
+    async def test_stopped_processes_are_gone(self, subject: SandboxSubject) -> None:
+        marker = new_marker()
+        data_of(await subject.run("has_stopped_children", marker=marker, answers=True))
         assert processes_marked(marker) == []
 
     async def test_a_chain_of_forks_ends(self, subject: SandboxSubject) -> None:

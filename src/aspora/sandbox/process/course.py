@@ -86,7 +86,9 @@ class Course:
                 await self._slot.ready()
         except SlotLost as problem:
             raise SpawnFailed(str(problem)) from problem
-        raise SpawnFailed("the sandbox's interpreter ends as soon as it is started; the driver's probe says more")
+        raise SpawnFailed(
+            "the sandbox's interpreter does not start, or ends as soon as it has; the driver's probe says more"
+        )
 
     async def _attempt(self) -> Outcome:
         pipes = await self._begin()

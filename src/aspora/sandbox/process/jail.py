@@ -5,13 +5,17 @@ What happens between fork and exec is here, in order. The supervisor is single-t
 Source: credentials(7), prctl(2), getrlimit(2).
 """
 
+import contextlib
 import ctypes
 import os
 import resource
+import select
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
+
+from aspora.sandbox.process.strays import BRAND_BYTES
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -21,12 +25,17 @@ PR_SET_NO_NEW_PRIVS = 38
 MAX_OPEN_FILES = 1024
 OOM_SCORE_ADJUSTMENT = 500
 MIN_SANDBOX_UID = 1000
+HELPER_SECONDS = 1.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class SpawnRefused(Exception):
     """The child could not be set up or its program not started; the message names the step."""
+
+
+class HelperStuck(Exception):
+    """What was to act as another user neither ended nor can be ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,20 @@ class Caps:
     max_tasks: int
 
 
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """A forked child on its way to its program.
+
+    Attributes:
+        pid: The child.
+        report: A pipe, readable once it is settled whether the program runs; the caller's to close. Between fork and
+            exec the child can be stopped like any process, so whoever has more to do polls this before reading it.
+    """
+
+    pid: int
+    report: int
+
+
 def prctl(option: int, value: int | bytes) -> None:
     """Call prctl(2) with one argument.
 
@@ -61,30 +84,38 @@ def prctl(option: int, value: int | bytes) -> None:
         raise OSError(number, f"prctl {option}: {os.strerror(number)}")
 
 
-def start(program: Program, fds: Sequence[int]) -> int:
-    """Fork, confine and exec; returns the pid once the program runs.
+def start(program: Program, fds: Sequence[int]) -> Starting:
+    """Fork a child that confines itself and becomes the program; waits for nothing.
 
     Args:
         program: What to run.
         fds: Its stdin, stdout and stderr.
 
     Raises:
-        SpawnRefused: A step failed; no process is left.
+        OSError: No process to be had.
     """
     report, child_report = os.pipe()
     supervisor = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _become(program, fds, child_report, supervisor)
-    os.close(child_report)
     try:
-        problem = os.read(report, 4096)
-    finally:
+        pid = os.fork()
+        if pid == 0:
+            _become(program, fds, child_report, supervisor)
+    except BaseException:
         os.close(report)
-    if problem:
-        os.waitpid(pid, 0)
+        raise
+    finally:
+        os.close(child_report)
+    return Starting(pid=pid, report=report)
+
+
+def check_started(report: int) -> None:
+    """Read what a child reported of its start; blocks until it has.
+
+    Raises:
+        SpawnRefused: A step failed; the child ends by itself.
+    """
+    if problem := os.read(report, 4096):
         raise SpawnRefused(problem.decode(errors="replace"))
-    return pid
 
 
 def apply_caps(pid: int, caps: Caps, *, uid: int | None) -> None:
@@ -111,9 +142,13 @@ def _cap_all(pid: int, caps: Caps) -> None:
     _cap(pid, resource.RLIMIT_NPROC, caps.max_tasks)
 
 
-def kill_user(uid: int) -> None:
-    """Kill every process of a user in one call, faster than it can fork. Only for a user that is a sandbox's own."""
-    _as_user(uid, _kill_all_of_me)
+def kill_user(uid: int) -> bool:
+    """Kill every process of a user in one call, faster than it can fork. Only for a user that is a sandbox's own.
+
+    Returns:
+        False when the one that was to do it was stopped or killed by them first.
+    """
+    return _as_user(uid, _kill_all_of_me) == 0
 
 
 def _kill_all_of_me() -> None:
@@ -124,7 +159,7 @@ def _kill_all_of_me() -> None:
 
 
 def _as_user(uid: int, action: Callable[[], None]) -> int:
-    """Run `action` in a forked child that has become `uid`; returns 0 when it did not raise."""
+    """Run `action` in a forked child that has become `uid`; returns 0 when it did all of it."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -135,6 +170,22 @@ def _as_user(uid: int, action: Callable[[], None]) -> int:
                 code = 0
         finally:
             os._exit(code)
+    return _status_of_helper(pid)
+
+
+def _status_of_helper(pid: int) -> int:
+    """How it ended. Once it is that user's, others of the user may stop it: it is never waited for without end."""
+    handle = os.pidfd_open(pid)
+    try:
+        ending = select.poll()
+        ending.register(handle, select.POLLIN)
+        if not ending.poll(HELPER_SECONDS * 1000):
+            with contextlib.suppress(PermissionError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+            if not ending.poll(HELPER_SECONDS * 1000):
+                raise HelperStuck(f"process {pid} neither ends nor can be ended")
+    finally:
+        os.close(handle)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
@@ -144,12 +195,14 @@ def _become(program: Program, fds: Sequence[int], report: int, supervisor: int) 
         _take_descriptors(fds, report)
         report = 3
         step = "set up"
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.setsid()
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         step = "limit"
         _cap(0, resource.RLIMIT_CORE, 0)
         _cap(0, resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
+        _cap(0, resource.RLIMIT_MSGQUEUE, BRAND_BYTES)
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
             score.write(str(OOM_SCORE_ADJUSTMENT))
         step = "enter the work copy"
@@ -160,7 +213,7 @@ def _become(program: Program, fds: Sequence[int], report: int, supervisor: int) 
             _drop_to(program.uid)
         step = "give up privileges"
         prctl(PR_SET_NO_NEW_PRIVS, 1)
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # once more: the change of user has cleared it
         if os.getppid() != supervisor:
             os._exit(1)
         step = f"start {program.argv[0]!r}"

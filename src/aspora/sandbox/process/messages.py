@@ -43,7 +43,7 @@ class Done(TypedDict):
     """No process of the job is left.
 
     Attributes:
-        cause: What ended it: `exited`, `killed`, `timeout`, `memory` or `processes`.
+        cause: What ended it: `exited`, `killed`, `timeout`, `memory` or `processes`; `stuck` before its program ran.
         exit_code: Of the first process; None when a signal ended it.
         signal: That signal; None when it exited.
         stragglers: Processes that were still there when the first one had ended.

@@ -1,12 +1,9 @@
-"""What /proc tells about processes: who descends from whom, what they use, which of them belong to a folder."""
+"""What /proc tells about processes: who descends from whom, what they use, how they stand."""
 
 import contextlib
 import os
-import signal
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -17,6 +14,39 @@ class TreeUse:
 
     tasks: int
     rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How a process stands: its short name, its state's letter, its parent (0 above the first)."""
+
+    name: str
+    state: str
+    parent: int
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether only its parent has yet to take note."""
+        return self.state in {"Z", "X"}
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal keeps it from running."""
+        return self.state == "T"
+
+
+def stand(pid: int) -> Stand:
+    """How a process stands now.
+
+    Raises:
+        ProcessLookupError: There is none.
+    """
+    try:
+        head, _, tail = _read(f"/proc/{pid}/stat").rpartition(")")
+    except FileNotFoundError:
+        raise ProcessLookupError(f"there is no process {pid}") from None
+    state, parent = tail.split()[:2]
+    return Stand(name=head.partition("(")[2], state=state, parent=int(parent))
 
 
 def descendants(root_pid: int) -> list[int]:
@@ -57,7 +87,7 @@ def proportional_bytes(pids: list[int]) -> int | None:
 def count_user_tasks(uid: int) -> int:
     """Threads of all processes that belong to a user, as far as this process can see."""
     tasks = 0
-    for pid in _all_pids():
+    for pid in all_pids():
         with contextlib.suppress(OSError):
             if os.stat(f"/proc/{pid}").st_uid == uid:
                 tasks += len(os.listdir(f"/proc/{pid}/task"))
@@ -66,51 +96,20 @@ def count_user_tasks(uid: int) -> int:
 
 def pids_of_user(uid: int) -> list[int]:
     """Processes whose real, effective or saved user is `uid`."""
-    return [pid for pid in _all_pids() if str(uid) in _uids(pid)]
+    return [pid for pid in all_pids() if str(uid) in _uids(pid)]
 
 
-def end_all_belonging_to(folder: Path, *, patience_seconds: float = 5.0) -> None:
-    """Kill the processes that work inside `folder` or were started with a HOME there, and wait until none is left.
-
-    For the remains of a supervisor that died: they are nobody's descendants any more.
-
-    Raises:
-        TimeoutError: Some would not go.
-    """
-    give_up = time.monotonic() + patience_seconds
-    while _kill_belonging_to(folder):
-        if time.monotonic() > give_up:
-            raise TimeoutError(
-                f"processes of {str(folder)!r} are still there {patience_seconds} s after they were killed"
-            )
-        time.sleep(0.002)
-
-
-def _kill_belonging_to(folder: Path) -> int:
-    found = 0
-    for pid in _all_pids():
-        if pid == os.getpid() or not _belongs(pid, folder):
-            continue
-        with contextlib.suppress(OSError):
-            handle = os.pidfd_open(pid)
-            try:
-                if _belongs(pid, folder):  # still the same process: the handle pins it
-                    signal.pidfd_send_signal(handle, signal.SIGKILL)
-                    found += 1
-            finally:
-                os.close(handle)
-    return found
-
-
-def _belongs(pid: int, folder: Path) -> bool:
-    prefix = f"{folder}{os.sep}"
+def is_of_user(pid: int, uid: int) -> bool:
+    """Whether it is a live process whose real, effective or saved user is `uid`."""
     try:
-        if os.readlink(f"/proc/{pid}/cwd").startswith(prefix):
-            return True
-        with open(f"/proc/{pid}/environ", "rb") as environ:
-            return any(entry.startswith(b"HOME=" + os.fsencode(prefix)) for entry in environ.read().split(b"\0"))
-    except OSError:
+        return str(uid) in _uids(pid) and not stand(pid).has_ended
+    except ProcessLookupError:
         return False
+
+
+def all_pids() -> Iterator[int]:
+    """Every process that can be seen."""
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
 def _children(pid: int) -> list[int]:
@@ -120,10 +119,6 @@ def _children(pid: int) -> list[int]:
             with contextlib.suppress(OSError):
                 found += [int(child) for child in _read(f"/proc/{pid}/task/{task}/children").split()]
     return found
-
-
-def _all_pids() -> Iterator[int]:
-    return (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
 def _uids(pid: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any, cast
 
 import aspora
 from aspora.sandbox.interface import Job
-from aspora.sandbox.process import messages
+from aspora.sandbox.process import messages, procfs
 from aspora.sandbox.process.pipes import ChildPipes, open_pipes
 from aspora.sandbox.process.workspace import Place
 
@@ -21,6 +22,7 @@ SOURCE_ROOT = str(Path(aspora.__file__).parent.parent)
 BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from aspora.sandbox.process.supervisor import main; main()"
 START_SECONDS = 20.0
 END_SECONDS = 10.0
+LOOK_EVERY_SECONDS = 1.0
 
 
 class SlotLost(Exception):
@@ -120,22 +122,39 @@ class Slot:
         """Have the job killed at once; the event `done` follows."""
         self._tell({"op": "kill"})
 
-    async def next_event(self, *, patience_seconds: float | None = None) -> dict[str, Any]:
+    async def next_event(self, *, patience_seconds: float = math.inf) -> dict[str, Any]:
         """The supervisor's next event.
 
         Raises:
-            SlotLost: It died or was silent for `patience_seconds`.
+            SlotLost: It died, was stopped, or was silent for `patience_seconds`.
         """
-        try:
-            async with asyncio.timeout(patience_seconds):
-                event = await self._events.get()
-        except TimeoutError:
-            self.abandon(f"it was silent for {patience_seconds} s")
-            event = None
+        event = await self._event_or_loss(patience_seconds)
         if event is None:
             self._events.put_nowait(None)
             raise SlotLost(f"the sandbox supervisor of {str(self.place.folder)!r} was lost: {self.why}")
         return event
+
+    async def _event_or_loss(self, patience_seconds: float) -> dict[str, Any] | None:
+        give_up = self._loop.time() + patience_seconds
+        was_stopped = False
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(min(self._loop.time() + LOOK_EVERY_SECONDS, give_up)):
+                    return await self._events.get()
+            # An ordinary user's job runs as the supervisor's user and may stop it. Twice in a row, so that a stop of
+            # both sides that is just over is not taken for one.
+            is_stopped = self._is_stopped()
+            if is_stopped and was_stopped:
+                self.abandon("it was stopped")
+            elif self._loop.time() >= give_up:
+                self.abandon(f"it was silent for {patience_seconds} s")
+            was_stopped = is_stopped
+
+    def _is_stopped(self) -> bool:
+        try:
+            return procfs.stand(self.pid).is_stopped
+        except ProcessLookupError:
+            return False  # dead is another matter, which the socket tells
 
     async def done(self) -> messages.Done:
         """Wait until no process of the job is left.

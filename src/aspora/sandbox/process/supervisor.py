@@ -1,8 +1,9 @@
 """The supervisor of one slot: starts one job at a time, holds it to its limits, and lets nothing of it survive.
 
 It is a child subreaper: whatever a handler forks, however detached, becomes its child at last, so "no child left"
-proves "nothing left". It needs no signal handler and no thread: it polls the driver's socket and the job's pidfd. When
-the driver's socket closes (the executor was killed) it kills the job, removes the copy and ends.
+proves "nothing left". It needs no signal handler and no thread: it polls the driver's socket, the job's pidfd and what
+the job's process reports of its start. Any process may be stopped at any time, so none is ever waited for in another
+way. When the driver's socket closes (the executor was killed) it kills the job, removes the copy and ends.
 
 Source: prctl(2) PR_SET_CHILD_SUBREAPER, pidfd_open(2).
 """
@@ -18,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from aspora.sandbox.process import jail, messages, procfs, tree
+from aspora.sandbox.process import jail, messages, procfs, strays, tree
 
+START_SECONDS = 5.0
 FIRST_CHECK_SECONDS = 0.05
 CHECK_EVERY_SECONDS = 0.1
 FREEZE_ROUNDS = 20
@@ -45,12 +47,28 @@ class Limited:
 
 @dataclass(slots=True)
 class Process:
-    """The job's first process; `limited` is None while it waits for a job."""
+    """The job's first process.
+
+    Attributes:
+        report: Tells whether its program runs; None once it does.
+        start_by: When that must be, by the monotonic clock.
+        held: The job that came before that.
+        limited: None while it waits for a job.
+    """
 
     pid: int
     handle: int
     folder: str
+    report: int | None
+    start_by: float
+    held: messages.Begin | None = None
     limited: Limited | None = None
+
+    def next_event(self) -> float | None:
+        """When to look again, if nothing happens before."""
+        if self.limited is not None:
+            return self.limited.next_event()
+        return None if self.report is None else self.start_by
 
 
 @dataclass(slots=True)
@@ -85,7 +103,7 @@ class Supervisor:
 
     def serve(self) -> None:
         """Work until the driver is gone; then leave nothing behind."""
-        jail.prctl(jail.PR_SET_NAME, b"aspora-sandbox")
+        jail.prctl(jail.PR_SET_NAME, strays.SUPERVISOR_NAME.encode())
         jail.prctl(jail.PR_SET_CHILD_SUBREAPER, 1)
         self._sweep()
         self._tell({"event": "ready"})
@@ -96,18 +114,27 @@ class Supervisor:
         tree.remove_tree(str(self._slot_dir))
 
     def _step(self) -> bool:
-        ready = [fd for fd, _ in self._poll.poll(self._patience_ms())]
-        process = self._process
-        if process is not None and process.handle in ready:
-            self._end("exited")
-        elif process is not None and process.limited is not None:
-            self._enforce(process.limited)
+        ready = {fd for fd, _ in self._poll.poll(self._patience_ms())}
+        if self._process is not None and self._process.report in ready:
+            self._see_start(self._process)
+        if self._process is not None:
+            self._attend(self._process, has_ended=self._process.handle in ready)
         return self._obey() if self._control.fileno() in ready else True
 
     def _patience_ms(self) -> float | None:
-        if self._process is None or self._process.limited is None:
-            return None
-        return max(0.0, self._process.limited.next_event() - time.monotonic()) * 1000 + 0.5
+        next_event = None if self._process is None else self._process.next_event()
+        return None if next_event is None else max(0.0, next_event - time.monotonic()) * 1000 + 0.5
+
+    def _attend(self, process: Process, *, has_ended: bool) -> None:
+        if has_ended:
+            self._end("exited")
+        elif process.limited is not None:
+            self._enforce(process.limited)
+        elif process.report is not None and time.monotonic() >= process.start_by:
+            self._end("stuck")
+        elif process.report is None and process.held is not None:
+            order, process.held = process.held, None
+            self._begin(order, process)
 
     def _obey(self) -> bool:
         received = messages.receive(self._control)
@@ -118,6 +145,8 @@ class Supervisor:
             match order["op"]:
                 case "spawn":
                     self._spawn(cast("messages.Spawn", order), fds)
+                case "begin" if self._process is not None and self._process.report is not None:
+                    self._process.held = cast("messages.Begin", order)
                 case "begin" if self._process is not None:
                     self._begin(cast("messages.Begin", order), self._process)
                 case "finish" if self._process is not None and self._process.limited is not None:
@@ -144,12 +173,35 @@ class Supervisor:
                 for fd in fds:
                     os.fchown(fd, self._uid, self._uid)
             env = {**order["env"], "HOME": str(work), "TMPDIR": str(scratch)}
-            pid = jail.start(jail.Program(argv=order["argv"], env=env, cwd=str(work), uid=self._uid), fds)
-        except (OSError, jail.SpawnRefused) as problem:
+            started = jail.start(jail.Program(argv=order["argv"], env=env, cwd=str(work), uid=self._uid), fds)
+        except OSError as problem:
             self._fail("spawn", problem, str(folder))
             return
-        self._process = Process(pid=pid, handle=os.pidfd_open(pid), folder=str(folder))
+        self._process = Process(
+            pid=started.pid,
+            handle=os.pidfd_open(started.pid),
+            folder=str(folder),
+            report=started.report,
+            start_by=time.monotonic() + START_SECONDS,
+        )
         self._poll.register(self._process.handle, select.POLLIN)
+        self._poll.register(started.report, select.POLLIN)
+
+    def _see_start(self, process: Process) -> None:
+        try:
+            jail.check_started(cast("int", process.report))
+        except jail.SpawnRefused as problem:
+            self._kill_and_reap()
+            self._forget()
+            self._fail("spawn", problem, process.folder)
+        else:
+            self._drop_report(process)
+
+    def _drop_report(self, process: Process) -> None:
+        if process.report is not None:
+            self._poll.unregister(process.report)
+            os.close(process.report)
+            process.report = None
 
     def _begin(self, order: messages.Begin, process: Process) -> None:
         started = time.monotonic()
@@ -222,14 +274,16 @@ class Supervisor:
         reaped = Reaped()
         pause_seconds = 0.0005
         while self._reap(process.pid, reaped):
-            self._kill_everything()
+            self._kill_everything(process)
             time.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, 0.01)
         return reaped
 
-    def _kill_everything(self) -> None:
-        if self._uid is not None:
-            jail.kill_user(self._uid)
+    def _kill_everything(self, process: Process) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            # By itself: until it has become the slot's user it isn't among those that go next.
+            signal.pidfd_send_signal(process.handle, signal.SIGKILL)
+        if self._uid is not None and jail.kill_user(self._uid):
             return
         # Stop first: a stopped process cannot fork, and it still counts against the cap on processes.
         seen: set[int] = set()
@@ -261,6 +315,7 @@ class Supervisor:
 
     def _forget(self) -> None:
         process = cast("Process", self._process)
+        self._drop_report(process)
         self._poll.unregister(process.handle)
         os.close(process.handle)
         self._process = None
@@ -276,10 +331,12 @@ class Supervisor:
         self._tell({"event": "ready"})
 
     def _sweep(self) -> None:
-        if self._uid is not None:
-            jail.kill_user(self._uid)
+        if self._uid is None:
+            strays.end_those_without_supervisor()
+        elif not jail.kill_user(self._uid):
+            strays.end_those_of(self._uid)
         for left in sorted(self._slot_dir.iterdir()):
-            procfs.end_all_belonging_to(left)
+            strays.end_those_in(left)
             tree.remove_tree(str(left))
         self._count_user_tasks()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aspora.meta.errors import Unavailable
-from aspora.sandbox.process import procfs, tree
+from aspora.sandbox.process import procfs, strays, tree
 
 PASSAGE_MODE = 0o711
 """Others may pass through, not list: a job reaches its own folder below."""
@@ -127,7 +127,7 @@ class Workspace:
                 continue  # alive
             else:
                 left = lock_path.with_suffix("")
-                procfs.end_all_belonging_to(left)
+                strays.end_those_in(left)
                 tree.remove_tree(str(left))
                 lock_path.unlink(missing_ok=True)
             finally:
