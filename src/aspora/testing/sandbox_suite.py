@@ -355,10 +355,11 @@ class SandboxSuite:
                 cancelled.set()
 
         host.read = hang
-        limits = replace(QUICK, timeout_seconds=0.5)
-        outcome = await subject.run("calls", host=host, limits=limits, paths=["a"])
-        assert failure_of(outcome).reason == FailureReason.TIMED_OUT
-        assert host.started.is_set()
+        job = subject.job("calls", paths=["a"])
+        task = asyncio.create_task(subject.driver.run(job, host))
+        await host.started.wait()
+        assert await subject.driver.kill(job.run_id)
+        assert failure_of(await task).reason == FailureReason.CANCELLED
         assert cancelled.is_set()
 
     # Jobs apart from each other and from the host
