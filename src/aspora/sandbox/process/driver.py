@@ -185,7 +185,7 @@ class ProcessDriver:
                 raise Unavailable("the sandbox driver is closed")
             if self._engine is None:
                 self._engine = await self._build()
-                await self._engine.pool.prewarm()
+                self._engine.pool.prewarm()
             return self._engine
 
     async def _build(self) -> _Engine:
