@@ -350,7 +350,7 @@ class SandboxSuite:
                 cancelled.set()
 
         host.read = hang
-        limits = replace(QUICK, timeout_seconds=0.5)
+        limits = replace(QUICK, timeout_seconds=2)
         outcome = await subject.run("calls", host=host, limits=limits, paths=["a"])
         assert failure_of(outcome).reason == FailureReason.TIMED_OUT
         assert host.started.is_set()
