@@ -1,13 +1,12 @@
 """The command line's frame: finds the verb, parses its words, runs it, turns every failure into one clear message.
 
-Standard library only, and no verb is imported before it is asked for, so that `--help` answers at once.
+Standard library only, and nothing is imported before it is needed, so that `--help` answers at once: what only a
+failure wants comes through `load_object`.
 """
 
 import argparse
-import difflib
 import errno
 import os
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +152,7 @@ def main(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str]
         printer.error(os_error_text(e))
         return exit_codes.FAILED
     except Exception:  # noqa: BLE001 - the last place where a defect can be told from a refusal
-        traceback.print_exc(file=printer.stderr)
+        load_object("traceback").print_exc(file=printer.stderr)
         printer.error("this is a defect in Aspora; please report what stands above")
         return exit_codes.INTERNAL
 
@@ -174,7 +173,7 @@ def _run(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str]
         out.line(_help_text())
         return exit_codes.OK if args.help else exit_codes.USAGE
     if verb not in VERBS:
-        close = difflib.get_close_matches(verb, VERBS, n=1)
+        close = load_object("difflib").get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean 'aspora {close[0]}'?" if close else "'aspora --help' lists the verbs."
         out.error(f"unknown verb {verb!r}; {hint}")
         return exit_codes.USAGE

@@ -3,7 +3,6 @@
 import importlib
 import threading
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
@@ -41,6 +40,8 @@ class Registry(Generic[T]):
         with self._lock:
             if self._discovered:
                 return
+            # Costs more to import than all the rest of a short command, and most commands never get here.
+            entry_points = load_object("importlib.metadata:entry_points")
             for point in entry_points(group=self._group or ""):
                 if point.name in self._targets:
                     raise ValueError(

@@ -1,9 +1,11 @@
 """The `aspora` command: settings and platform functions are put into the command line here, by name, unimported."""
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from aspora.cli.app import main as run_command_line
-from aspora.main.settings import load_settings
+from aspora.kit.registry import load_object
 
 PLATFORM = {
     "up": "aspora.main.up:up",
@@ -18,6 +20,11 @@ PLATFORM = {
     "local_plan": "aspora.main.local_run:plan_folder",
     "local_test": "aspora.main.local_run:check_folder",
 }
+
+
+def load_settings(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Any:
+    """The settings, whose module is imported when a verb wants them: the list of verbs needs none."""
+    return load_object("aspora.main.settings:load_settings")(environ, overrides)
 
 
 def main() -> None:

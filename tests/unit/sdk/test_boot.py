@@ -180,10 +180,11 @@ def test_async_handlers_call_the_host(start: Start, head: str) -> None:
     }
 
 
-def test_asyncio_is_not_loaded_for_a_handler_that_does_not_import_it(run: Run) -> None:
+def test_nothing_heavy_is_loaded_for_a_handler_that_does_not_import_it(run: Run) -> None:
     source = (
         HEAD + "import sys\nasync def handler(context):\n"
-        "    heavy = {'asyncio', 'typing', 'dataclasses', 'inspect', 'logging', 'traceback', 'threading', 'pathlib'}\n"
+        "    heavy = {'asyncio', 'typing', 'dataclasses', 'inspect', 'logging', 'traceback', 'threading', 'pathlib',\n"
+        "             're', 'enum', 'json', 'functools', 'collections', 'importlib', 'warnings'}\n"
         "    return SkillResult(True, ' '.join(sorted(heavy & set(sys.modules))))\n"
     )
     assert run(source)["result"]["message"] == ""

@@ -52,14 +52,12 @@ def load_handler(path: str) -> Handler:
     """Run the module at `path` and return its handler. `sys.path` must be ready.
 
     Raises:
-        HandlerLoadError: No handler in it, more than one, or its name hides a loaded module.
+        HandlerLoadError: No handler in it, more than one, or its name hides a module of Python's own.
         BaseException: Whatever the module itself raises.
     """
     name = os.path.splitext(os.path.basename(path))[0]
-    if name in sys.modules:
-        raise HandlerLoadError(
-            f"the entry point's name {name!r} is that of a module Python has loaded; rename the file"
-        )
+    if name in sys.modules or name in sys.stdlib_module_names:
+        raise HandlerLoadError(f"the entry point's name {name!r} is that of a module of Python's own; rename the file")
     module = new_module(name)
     module.__file__ = path
     sys.modules[name] = module

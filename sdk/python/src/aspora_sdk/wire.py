@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from _thread import allocate_lock
+
+from aspora_sdk import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ class Wire:
             ValueError: The message is not JSON.
             TypeError: The message is not JSON.
         """
-        text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        line = memoryview(text.encode() + b"\n")
+        line = memoryview(jsontext.write(message) + b"\n")
         with self._writing:
             while line:
                 line = line[os.write(self._write_fd, line) :]
@@ -46,13 +46,13 @@ class Wire:
         """Block for the next message; None when the host has closed its side."""
         while not self._lines and not self.closed:
             self._read()
-        return json.loads(self._lines.pop(0)) if self._lines else None
+        return jsontext.read(self._lines.pop(0)) if self._lines else None
 
     def receive_ready(self) -> list[dict[str, Any]]:
         """Read once (the descriptor is readable) and return the messages that are complete."""
         self._read()
         lines, self._lines = self._lines, []
-        return [json.loads(line) for line in lines]
+        return [jsontext.read(line) for line in lines]
 
     def _read(self) -> None:
         chunk = os.read(self.read_fd, CHUNK_BYTES)

@@ -203,8 +203,7 @@ def _become(program: Program, fds: Sequence[int], report: int, supervisor: int) 
         _cap(0, resource.RLIMIT_CORE, 0)
         _cap(0, resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
         _cap(0, resource.RLIMIT_MSGQUEUE, BRAND_BYTES)
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
-            score.write(str(OOM_SCORE_ADJUSTMENT))
+        _adjust_oom_score()
         step = "enter the work copy"
         os.chdir(program.cwd)
         os.umask(0o077)
@@ -222,6 +221,13 @@ def _become(program: Program, fds: Sequence[int], report: int, supervisor: int) 
         os.write(report, f"could not {step}: {problem}".encode()[:4000])
     finally:
         os._exit(127)
+
+
+def _adjust_oom_score() -> None:
+    # Not `open`: for text it would import a codec in every child, which takes longer than all the rest of the setup.
+    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(score, str(OOM_SCORE_ADJUSTMENT).encode())
+    os.close(score)
 
 
 def _take_descriptors(fds: Sequence[int], report: int) -> None:
