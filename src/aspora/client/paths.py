@@ -41,7 +41,7 @@ def write_query(
     resource_version: str | None = None,
     propagation: str | None = None,
 ) -> dict[str, str]:
-    """The query of a write; `uid` and `resource_version` refuse to delete another object of that name, or a later one."""
+    """The query of a write; `uid` and `resource_version` refuse to delete another object, or a later form of it."""
     query = {"dryRun": "All" if dry_run else "", "uid": uid or "", "resourceVersion": resource_version or ""}
     return _given({**query, "propagationPolicy": propagation or ""})
 
