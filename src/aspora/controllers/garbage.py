@@ -124,16 +124,21 @@ class GarbageReconciler:
         ancestors = self._graph.ancestors(obj)
         waits = False
         for child in self._graph.owned_by(uid_of(obj)):
+            stays = True
             if "deletionTimestamp" not in child["metadata"]:
-                await self._delete(child, "Foreground" if self._graph.owned_by(uid_of(child)) else "Background")
-            waits = waits or uid_of(child) not in ancestors
+                stays = await self._delete(child, "Foreground" if self._graph.owned_by(uid_of(child)) else "Background")
+            waits = waits or (stays and uid_of(child) not in ancestors)
         return waits
 
-    async def _delete(self, obj: Wire, propagation: Propagation) -> None:
-        """Delete an object as it was seen: one that has found another owner meanwhile stays."""
+    async def _delete(self, obj: Wire, propagation: Propagation) -> bool:
+        """Delete an object as it was seen: one that has found another owner meanwhile stays.
+
+        Returns:
+            Whether finalizers hold it still.
+        """
         metadata = obj["metadata"]
         try:
-            await self._client.delete(
+            last = await self._client.delete(
                 obj["kind"],
                 metadata["name"],
                 domain=metadata.get("domain"),
@@ -142,14 +147,18 @@ class GarbageReconciler:
                 propagation=propagation,
             )
         except NotFound:
-            return
+            return False
+        return "deletionTimestamp" in last["metadata"]
 
     async def _listed_children(self, obj: Wire) -> AsyncIterator[Wire]:
         """What the object owns, by the database's own word: what is missed here would be deleted later."""
+        domain = obj["metadata"].get("domain")
         for kind in self._graph.kinds:
+            if domain is not None and self._scopes[kind] is Scope.CLUSTER:
+                continue
             token: str | None = None
             while True:
-                page = await self._client.list(kind, domain=obj["metadata"].get("domain"), continue_token=token)
+                page = await self._client.list(kind, domain=domain, continue_token=token)
                 for found in page.items:
                     if any(owner["uid"] == uid_of(obj) for owner in owners_of(found)):
                         yield found

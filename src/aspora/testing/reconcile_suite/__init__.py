@@ -1,6 +1,6 @@
 """What every reconciler must do. Subclass `ReconcilerSuite`, give it the fixture `new_world`, collect it with pytest.
 
-Here belongs only what `aspora.reconcile.interface.Reconciler` promises; what one controller decides is tested elsewhere.
+Here belongs only what the contract of a reconciler promises; what one controller decides is tested elsewhere.
 """
 
 from aspora.testing.reconcile_suite.clients import BreakingClient, CountingClient
