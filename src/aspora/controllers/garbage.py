@@ -11,7 +11,7 @@ from aspora.apis.builtins import load_kinds
 from aspora.apis.kind import Scope
 from aspora.client.interface import Client, Propagation, Wire
 from aspora.controllers.interface import ControllerParts
-from aspora.meta.errors import NotFound
+from aspora.meta.errors import Conflict, NotFound
 from aspora.meta.objects import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from aspora.reconcile.controller import Controller
 from aspora.reconcile.informers import Informers
@@ -119,15 +119,23 @@ class GarbageReconciler:
     async def _delete_children(self, obj: Wire) -> bool:
         """Delete what the object owns; whether it must go on waiting for any of it.
 
-        Who waits for this very object in turn, around a circle of owners, is not waited for.
+        Who waits for this very object in turn, around a circle of owners, is not waited for. One child may hold another
+        (a Route its revisions), so all are tried before the first refusal is raised.
         """
         ancestors = self._graph.ancestors(obj)
+        refusals: list[Conflict] = []
         waits = False
         for child in self._graph.owned_by(uid_of(obj)):
             stays = True
             if "deletionTimestamp" not in child["metadata"]:
-                stays = await self._delete(child, "Foreground" if self._graph.owned_by(uid_of(child)) else "Background")
+                how: Propagation = "Foreground" if self._graph.owned_by(uid_of(child)) else "Background"
+                try:
+                    stays = await self._delete(child, how)
+                except Conflict as e:
+                    refusals.append(e)
             waits = waits or (stays and uid_of(child) not in ancestors)
+        if refusals:
+            raise refusals[0]
         return waits
 
     async def _delete(self, obj: Wire, propagation: Propagation) -> bool:

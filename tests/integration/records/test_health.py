@@ -18,7 +18,8 @@ insert into executions (
     cost_micro_usd
 )
 select format('EXEC-%%s-%%s', to_char(now() at time zone 'UTC', 'YYYYMMDDHH24MISS'), lpad(to_hex(n), 8, '0')),
-    (now() at time zone 'UTC')::date, 'd' || n %% %(skills)s %% 7, 's' || n %% %(skills)s, 'r', 'production', 'inline', 'me',
+    (now() at time zone 'UTC')::date, 'd' || n %% %(skills)s %% 7, 's' || n %% %(skills)s,
+    'r', 'production', 'inline', 'me',
     now() - interval '10 minutes', now(), case when n %% 10 = 0 then 'Failed' else 'Succeeded' end,
     now() - interval '10 minutes' + make_interval(secs => (n / %(skills)s) / 1000.0), 7
 from generate_series(0, %(rows)s - 1) as n
@@ -50,7 +51,8 @@ async def test_what_is_not_over_keeps_its_revision_in_use(database: Database) ->
     async with database.connection() as connection:
         await connection.execute(
             "insert into executions (id, day, domain, skill, revision, environment, class, caller, created_at,"
-            " deadline, state, finished_at) select 'EXEC-20260101000000-0000000' || n, '2026-01-01', 'd', 's', 'r' || n,"
+            " deadline, state, finished_at)"
+            " select 'EXEC-20260101000000-0000000' || n, '2026-01-01', 'd', 's', 'r' || n,"
             " 'production', 'inline', 'me', now(), now(), state, case when state in ('Pending', 'Running') then null"
             " else now() end from unnest(array['Pending', 'Running', 'Succeeded', 'Failed', 'Cancelled'])"
             " with ordinality as t (state, n)"
