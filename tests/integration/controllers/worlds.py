@@ -23,7 +23,7 @@ from aspora.testing.reconcile_suite.clients import HookedClient
 
 _numbers = itertools.count(1)
 _SNAPSHOT = ("Skill", "Revision", "Route", "ApiKey")
-_SERVERS = ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
+_SERVERS = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+Z|\b20\d{12}\b")
 
 
