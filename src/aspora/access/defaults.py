@@ -50,8 +50,14 @@ ROLE_RULES: Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]] = {
         [_rule(READ, ["domains", "skills", "revisions", "routes", "models", "providers", "artifacts", "executions"])],
     ),
     SYSTEM_CONTROLLER: (
-        "Aspora's controllers: read everything, make what follows from it, say so in its status.",
-        [_rule(READ, [ANY]), _rule(WRITE, ["revisions", "routes"]), _rule(["update", "patch"], [ANY_STATUS])],
+        "Aspora's controllers: read everything, make what follows from it, say so in its status, collect garbage.",
+        [
+            _rule(READ, [ANY]),
+            _rule(WRITE, ["revisions", "routes"]),
+            _rule(["update", "delete"], [ANY]),
+            _rule(["create"], ["events"]),
+            _rule(["update", "patch"], [ANY_STATUS]),
+        ],
     ),
 }
 

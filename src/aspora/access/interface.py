@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from aspora.meta.surroundings import Leadership
+
 Wire = Mapping[str, Any]
 
 ANY = "*"
@@ -41,6 +43,7 @@ class Caller:
         roles: Names of the roles behind the grants, as `role` or `role@domain`, for people to read.
         key: Id of the API key they came with; "" for a caller made inside the process.
         expires_at: When the credential ends; None for never.
+        leader: What they lead, by their own word; their writes are refused once another leads. None for nothing.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Caller:
     roles: tuple[str, ...] = ()
     key: str = ""
     expires_at: datetime | None = None
+    leader: Leadership | None = None
 
     @property
     def domains(self) -> frozenset[str] | None:

@@ -15,6 +15,7 @@ BUILTINS = {
     "inactive": "aspora.admission.inactive:Inactive",
     "artifacts": "aspora.admission.artifacts:Artifacts",
     "routes": "aspora.admission.routes:Routes",
+    "owners": "aspora.admission.owners:Owners",
     "versions": "aspora.admission.versions:Versions",
     "escalation": "aspora.admission.escalation:Escalation",
 }

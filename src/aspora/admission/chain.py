@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from aspora.admission.interface import AdmissionRequest, MutatingPlugin, ValidatingPlugin, Wire
+from aspora.admission.interface import AdmissionRequest, MutatingPlugin, Review, ValidatingPlugin, Wire
 from aspora.apis.decode import invalid
 from aspora.meta.errors import FieldError
+from aspora.meta.surroundings import Surrounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +17,13 @@ class Admitted:
         object: As it shall be stored; None for a delete.
         warnings: In the plugins' order.
         once: Shown in the answer, never stored.
+        surroundings: What must still hold of other objects at the moment of the write.
     """
 
     object: Wire | None
     warnings: tuple[str, ...] = ()
     once: Mapping[str, str] = field(default_factory=dict[str, str])
+    surroundings: tuple[Surrounding, ...] = ()
 
 
 class Chain:
@@ -48,18 +51,21 @@ class Chain:
                 request = replace(request, new=mutation.object)
                 warnings += mutation.warnings
                 once.update(mutation.once)
-        warnings += await self._validate(request)
-        return Admitted(request.new, tuple(warnings), once)
+        review = await self._validate(request)
+        return Admitted(request.new, (*warnings, *review.warnings), once, tuple(review.surroundings))
 
-    async def _validate(self, request: AdmissionRequest) -> list[str]:
+    async def _validate(self, request: AdmissionRequest) -> Review:
+        """All reviews as one, without errors."""
         errors: list[FieldError] = []
         warnings: list[str] = []
+        surroundings: list[Surrounding] = []
         for i, plugin in enumerate(self._validating):
             review = await plugin.validate(request)
             errors += review.errors
             warnings += review.warnings
+            surroundings += review.surroundings
             if errors and i == 0:
                 break
         if errors:
             raise invalid(request.kind.kind, request.new or request.old or {}, errors)
-        return warnings
+        return Review(warnings=warnings, surroundings=surroundings)

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from aspora.access.interface import Caller, ObjectReader
 from aspora.apis.kind import Kind
 from aspora.meta.errors import FieldError
+from aspora.meta.surroundings import Surrounding
 
 Wire = Mapping[str, Any]
 Operation = Literal["create", "update", "update_status", "delete"]
@@ -57,10 +58,15 @@ class Mutation:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What a validating plugin found; no errors means yes."""
+    """What a validating plugin found; no errors means yes.
+
+    Attributes:
+        surroundings: What must still hold of other objects at the moment of the write.
+    """
 
     errors: Sequence[FieldError] = ()
     warnings: Sequence[str] = ()
+    surroundings: Sequence[Surrounding] = ()
 
 
 class ArtifactPresence(Protocol):

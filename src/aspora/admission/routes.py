@@ -3,6 +3,7 @@
 from aspora.admission.interface import AdmissionPorts, AdmissionRequest, Review, Wire
 from aspora.meta.errors import Conflict, FieldError
 from aspora.meta.names import did_you_mean
+from aspora.meta.surroundings import Needs, Surrounding, UnlessHeld
 
 NAMES_SHOWN = 10
 
@@ -26,12 +27,14 @@ class Routes:
             Conflict: The Revision to be deleted serves some route's requests.
         """
         if request.kind.kind == "Revision" and request.operation == "delete" and request.old is not None:
-            await self._require_unused(request.old)
+            return Review(surroundings=await self._require_unused(request.old))
         if request.kind.kind != "Route" or request.new is None or request.operation == "update_status":
             return Review()
         if request.old is not None and request.old["spec"] == request.new["spec"]:
             return Review()
-        return Review(errors=await self._unknown_targets(request.domain, request.new["spec"]))
+        spec = request.new["spec"]
+        named = [Needs("Revision", request.domain, str(target["revision"])) for target in spec.get("traffic", [])]
+        return Review(errors=await self._unknown_targets(request.domain, spec), surroundings=named)
 
     async def _unknown_targets(self, domain: str, spec: Wire) -> list[FieldError]:
         skill = str(spec["skill"])
@@ -52,11 +55,11 @@ class Routes:
         known = did_you_mean(name, names) or "; it has none yet: apply the skill first"
         return f"skill {skill!r} has no revision {name[:80]!r} in domain {domain!r}{other}{known}"
 
-    async def _require_unused(self, revision: Wire) -> None:
-        """Of the routes of a living skill, none sends anything to the revision."""
+    async def _require_unused(self, revision: Wire) -> list[Surrounding]:
+        """Of the routes of a living skill, none sends anything to the revision; the store looks once more."""
         name, domain, skill = revision["metadata"]["name"], revision["metadata"]["domain"], revision["spec"]["skill"]
         if await self._reader.get("Skill", skill, domain=domain) is None:
-            return
+            return []
         for route in await self._reader.list("Route", domain=domain):
             if any(target["revision"] == name for target in route["spec"].get("traffic", [])):
                 raise Conflict(
@@ -64,3 +67,4 @@ class Routes:
                     f"point the route elsewhere first: aspora rollback {domain}/{skill} --to REVISION"
                     f" --env {route['spec'].get('environment', 'production')}"
                 )
+        return [UnlessHeld("Route", domain, {"spec": {"traffic": [{"revision": name}]}})]

@@ -108,6 +108,10 @@ _LATER = {
 }
 
 
+_JUDGED = {f"monitoring.thresholds.{name}" for name in ("errorRateBp", "latencyP95Ms", "costPerExecutionMicroUsd")}
+"""Thresholds by which the condition `Healthy` goes."""
+
+
 def _inactive() -> Iterator[tuple[str, str]]:
     yield from _LATER.items()
     for section, model, why in (
@@ -116,7 +120,8 @@ def _inactive() -> Iterator[tuple[str, str]]:
         ("monitoring", Monitoring, "nothing raises alerts yet"),
     ):
         for path in _leaves(model):
-            yield f"spec.{section}.{path}", why
+            if f"{section}.{path}" not in _JUDGED:
+                yield f"spec.{section}.{path}", why
 
 
 def _leaves(model: type[ApiModel]) -> Iterator[str]:

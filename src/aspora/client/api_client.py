@@ -5,11 +5,12 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from aspora.client.codec import LineSplitter, decode_body, encode_body, error_of, object_list, plurals, watch_event
-from aspora.client.interface import ObjectList, WatchEvent, Wire
+from aspora.client.interface import ObjectList, Propagation, WatchEvent, Wire
 from aspora.client.paths import API_ROOT, list_query, object_path, watch_query, write_query
 from aspora.client.transport import Request, StreamedResponse, Transport
 from aspora.meta.errors import NotFound
 from aspora.meta.names import did_you_mean
+from aspora.meta.surroundings import Leadership
 
 DEADLINE_SECONDS = 30.0
 NDJSON_TYPE = "application/x-ndjson"
@@ -22,6 +23,7 @@ class ApiClient:
         transport: Carries the requests; closed with the client.
         plurals_by_kind: Kind → plural, when known; the server is asked for those that are not.
         deadline_seconds: For each request, and until a watch begins.
+        leader: Whose writes these are; they are refused once another leads. None for who leads nothing.
     """
 
     def __init__(
@@ -30,10 +32,12 @@ class ApiClient:
         *,
         plurals_by_kind: Mapping[str, str] | None = None,
         deadline_seconds: float = DEADLINE_SECONDS,
+        leader: Leadership | None = None,
     ) -> None:
         self._transport = transport
         self._plurals = dict(plurals_by_kind or {})
         self._deadline_seconds = deadline_seconds
+        self._leader = "" if leader is None else str(leader)
         self._discovery = asyncio.Lock()
 
     async def close(self) -> None:
@@ -83,9 +87,27 @@ class ApiClient:
         path = await self._path(obj["kind"], metadata["name"], domain=metadata.get("domain"), is_status=status)
         return await self._call("PUT", path, write_query(dry_run=dry_run), obj)
 
-    async def delete(self, kind: str, name: str, *, domain: str | None = None, uid: str | None = None) -> Wire:
-        """Delete; with `uid` only that very object."""
-        return await self._call("DELETE", await self._path(kind, name, domain=domain), write_query(uid=uid))
+    async def delete(
+        self,
+        kind: str,
+        name: str,
+        *,
+        domain: str | None = None,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        propagation: Propagation | None = None,
+    ) -> Wire:
+        """Delete; with `uid` only that very object, with `resource_version` only as it was then."""
+        query = write_query(uid=uid, resource_version=resource_version, propagation=propagation)
+        return await self._call("DELETE", await self._path(kind, name, domain=domain), query)
+
+    async def read(self, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+        """An answer of the API that is no object: numbers, records."""
+        return await self._call("GET", path, query)
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Hand in a record."""
+        return await self._call("POST", path, {}, body)
 
     async def _path(self, kind: str, name: str = "", *, domain: str | None = None, is_status: bool = False) -> str:
         return object_path(await self._plural(kind), name, domain=domain or "", is_status=is_status)
@@ -101,7 +123,7 @@ class ApiClient:
         return self._plurals[kind]
 
     async def _call(self, method: str, path: str, query: Mapping[str, str], body: Wire | None = None) -> dict[str, Any]:
-        request = Request(method, path, query, None if body is None else encode_body(body))
+        request = Request(method, path, query, None if body is None else encode_body(body), leader=self._leader)
         answer = await self._transport.request(request, timeout_seconds=self._deadline_seconds)
         if answer.status >= 300:
             raise error_of(answer.status, answer.headers, answer.body, source=self._transport.source)

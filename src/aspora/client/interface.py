@@ -10,6 +10,9 @@ from typing import Any, Literal, Protocol
 
 Wire = Mapping[str, Any]
 
+Propagation = Literal["Background", "Foreground", "Orphan"]
+"""What a delete does with the objects that the deleted one owns: they go afterwards, before it, or stay."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectList:
@@ -62,6 +65,27 @@ class Client(Protocol):
         """Replace spec and metadata, or with `status` the status alone; `metadata.resourceVersion` must be current."""
         ...
 
-    async def delete(self, kind: str, name: str, *, domain: str | None = None, uid: str | None = None) -> Wire:
-        """Delete; with `uid` only that very object."""
+    async def delete(
+        self,
+        kind: str,
+        name: str,
+        *,
+        domain: str | None = None,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        propagation: Propagation | None = None,
+    ) -> Wire:
+        """Delete; with `uid` only that very object, with `resource_version` only as it was then."""
+        ...
+
+
+class Records(Protocol):
+    """What the API keeps beside objects. The same client, the same errors."""
+
+    async def read(self, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+        """An answer that is no object: numbers, records."""
+        ...
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Hand in a record."""
         ...

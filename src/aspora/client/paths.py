@@ -34,9 +34,16 @@ def watch_query(*, since: str, labels: str = "", fields: str = "") -> dict[str, 
     return _given({"watch": "true", "resourceVersion": since, "labelSelector": labels, "fieldSelector": fields})
 
 
-def write_query(*, dry_run: bool = False, uid: str | None = None) -> dict[str, str]:
-    """The query of a write; `uid` refuses to delete another object of that name."""
-    return _given({"dryRun": "All" if dry_run else "", "uid": uid or ""})
+def write_query(
+    *,
+    dry_run: bool = False,
+    uid: str | None = None,
+    resource_version: str | None = None,
+    propagation: str | None = None,
+) -> dict[str, str]:
+    """The query of a write; `uid` and `resource_version` refuse to delete another object, or a later form of it."""
+    query = {"dryRun": "All" if dry_run else "", "uid": uid or "", "resourceVersion": resource_version or ""}
+    return _given({**query, "propagationPolicy": propagation or ""})
 
 
 def target(path: str, query: Mapping[str, str]) -> str:

@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+LEADER_HEADER = "aspora-leader"
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -16,6 +18,7 @@ class Request:
         query: Not yet encoded.
         body: JSON; None for none.
         accept: Content type of the answer.
+        leader: `NAME/EPOCH` of a leader, whose writes are refused once another leads; empty for others.
     """
 
     method: str
@@ -23,12 +26,15 @@ class Request:
     query: Mapping[str, str]
     body: bytes | None = None
     accept: str = "application/json"
+    leader: str = ""
 
     def headers(self, api_key: str) -> dict[str, str]:
         """The headers, with the key when there is one."""
         headers = {"accept": self.accept}
         if api_key:
             headers["authorization"] = f"Bearer {api_key}"
+        if self.leader:
+            headers[LEADER_HEADER] = self.leader
         if self.body is not None:
             headers["content-type"] = "application/json"
         return headers

@@ -12,12 +12,14 @@ from typing import Any
 from aspora.apis.revision import revision_name
 from aspora.apis.route import FULL_SHARE_BP, route_name
 from aspora.client.interface import Client, Wire
+from aspora.controllers.interface import ControllerParts
 from aspora.kit.clock import Clock
 from aspora.meta.conditions import READY, set_condition
 from aspora.meta.errors import API_VERSION, AlreadyExists, NotFound
 from aspora.meta.objects import Condition, to_wire
 from aspora.reconcile.controller import Controller
-from aspora.reconcile.informer import Informer, request_of
+from aspora.reconcile.events import EventRecorder, NoEvents
+from aspora.reconcile.informer import request_of
 from aspora.reconcile.interface import Request, Result
 
 Traffic = Sequence[Mapping[str, Any]]
@@ -61,16 +63,21 @@ def _already_follows(route: Wire, skill: Wire) -> bool:
 class SkillReconciler:
     """Keeps the revisions and the production route of one skill."""
 
-    def __init__(self, client: Client, clock: Clock) -> None:
+    def __init__(self, client: Client, clock: Clock, events: EventRecorder | None = None) -> None:
         self._client = client
         self._clock = clock
+        self._events = events or NoEvents()
 
     async def reconcile(self, request: Request) -> Result:
-        """One skill: make its revision, point its route, say so in its status; clean up after one that is gone."""
+        """One skill: make its revision, point its route, say so in its status.
+
+        What one that is gone or going leaves behind is the garbage collector's.
+        """
         try:
             skill = await self._client.get("Skill", request.name, domain=request.domain)
         except NotFound:
-            await self._clean_up(request)
+            return Result()
+        if "deletionTimestamp" in skill["metadata"]:
             return Result()
         revision = await self._ensure_revision(skill)
         traffic = await self._ensure_route(skill, revision["metadata"]["name"])
@@ -81,7 +88,8 @@ class SkillReconciler:
         digest = skill_digest(skill["spec"])
         name = revision_name(skill["metadata"]["name"], digest)
         try:
-            return await self._client.get("Revision", name, domain=skill["metadata"]["domain"])
+            found = await self._client.get("Revision", name, domain=skill["metadata"]["domain"])
+            return await self._adopt(found, skill)
         except NotFound:
             version = skill["spec"].get("version") or self._clock.now().strftime("%Y%m%d%H%M%S")
             spec = {
@@ -91,7 +99,16 @@ class SkillReconciler:
                 "skillSpec": skill["spec"],
             }
             await self._create_once({**_child("Revision", name, skill), "spec": spec})
+            self._events.record(skill, "RevisionCreated", f"revision {name} holds the present content")
         return await self._client.get("Revision", name, domain=skill["metadata"]["domain"])
+
+    async def _adopt(self, revision: Wire, skill: Wire) -> Wire:
+        """The revision as this skill's own: one that a former skill of that name left is not garbage any more."""
+        metadata = revision["metadata"]
+        owner = _owner(skill)
+        if any(o["uid"] == owner["uid"] for o in metadata.get("ownerReferences", [])):
+            return revision
+        return await self._client.update({**revision, "metadata": {**metadata, "ownerReferences": [owner]}})
 
     async def _ensure_route(self, skill: Wire, revision: str) -> Traffic:
         """Point the route at the revision unless it has moved for this generation before; what it serves now."""
@@ -104,6 +121,7 @@ class SkillReconciler:
             new["metadata"]["annotations"] = {FOLLOWS: _follows(skill)}
             new["spec"] = {"skill": skill["metadata"]["name"], "environment": ENVIRONMENT, "traffic": traffic}
             await self._create_once(new)
+            self._events.record(skill, "RouteMoved", f"{ENVIRONMENT} serves {revision}")
             return traffic
         if _already_follows(route, skill):
             return route["spec"].get("traffic", [])
@@ -113,6 +131,8 @@ class SkillReconciler:
             "ownerReferences": [_owner(skill)],
         }
         await self._client.update({**route, "metadata": metadata, "spec": {**route["spec"], "traffic": traffic}})
+        if route["spec"].get("traffic") != traffic:
+            self._events.record(skill, "RouteMoved", f"{ENVIRONMENT} serves {revision}")
         return traffic
 
     async def _create_once(self, obj: Wire) -> None:
@@ -143,20 +163,6 @@ class SkillReconciler:
         if new != old:
             await self._client.update({**skill, "status": new}, status=True)
 
-    async def _clean_up(self, request: Request) -> None:
-        """Delete what a skill that is gone left behind; route first, so that nothing points at a missing revision."""
-        for kind in ("Route", "Revision"):
-            children = await self._client.list(kind, domain=request.domain, labels=f"{SKILL_LABEL}={request.name}")
-            for child in children.items:
-                await self._delete_once(kind, child)
-
-    async def _delete_once(self, kind: str, child: Wire) -> None:
-        metadata = child["metadata"]
-        try:
-            await self._client.delete(kind, metadata["name"], domain=metadata["domain"], uid=metadata["uid"])
-        except NotFound:
-            return
-
 
 def _reason(traffic: Traffic, *, latest: str) -> str:
     """What production serves, in a word: the latest revision alone, others, or nothing."""
@@ -175,10 +181,10 @@ def _owning_skill(obj: Wire) -> Iterable[Request]:
     return [Request(obj["metadata"]["domain"], name)] if name else []
 
 
-def build(client: Client, clock: Clock) -> Controller:
+def build(parts: ControllerParts) -> Controller:
     """The skill controller on the informers it lives on."""
-    controller = Controller("skill", SkillReconciler(client, clock))
-    controller.watch(Informer(client, "Skill"), lambda obj: [request_of(obj)])
-    controller.watch(Informer(client, "Route"), _owning_skill)
-    controller.watch(Informer(client, "Revision"), _owning_skill)
+    controller = Controller("skill", SkillReconciler(parts.client, parts.clock, parts.events))
+    controller.watch(parts.informers.of("Skill"), lambda obj: [request_of(obj)])
+    controller.watch(parts.informers.of("Route"), _owning_skill)
+    controller.watch(parts.informers.of("Revision"), _owning_skill)
     return controller

@@ -56,7 +56,12 @@ _LIST_QUERY = {
     "timeoutSeconds": "With `watch`: when to end.",
 }
 _DRY_RUN = {"dryRun": "`All`: take the whole path, write nothing."}
-_PRECONDITIONS = {"uid": "Delete only this very object.", "resourceVersion": "Delete only this version."}
+_PRECONDITIONS = {
+    "uid": "Delete only this very object.",
+    "resourceVersion": "Delete only this version.",
+    "propagationPolicy": "What becomes of the objects it owns: `Background` (they go afterwards; when absent),"
+    " `Foreground` (they go first) or `Orphan` (they stay).",
+}
 
 
 def openapi_document(kinds: Iterable[Kind], routes: Sequence[BaseRoute], *, version: str) -> Json:

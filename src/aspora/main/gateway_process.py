@@ -13,9 +13,7 @@ from starlette.types import ASGIApp
 
 from aspora.apis.builtins import load_kinds
 from aspora.artifacts.interface import ArtifactStore
-from aspora.client.api_client import ApiClient
 from aspora.client.asgi_transport import AsgiTransport
-from aspora.controllers.builtins import BUILTINS as CONTROLLERS
 from aspora.db.listen import Listener
 from aspora.db.pool import Database
 from aspora.executor.starter import DurableStarter
@@ -25,18 +23,19 @@ from aspora.gateway.connection import BoundedConnection
 from aspora.gateway.objects.assembly import ObjectParts, assemble
 from aspora.gateway.objects.bootstrap import admin_key, system_key
 from aspora.gateway.openapi import openapi_document, openapi_routes
+from aspora.gateway.serve.health import HealthDoor, health_routes
 from aspora.gateway.serve.routes import CHANNELS as SERVE_CHANNELS
 from aspora.gateway.serve.routes import ServeDoor, serve_routes
 from aspora.gateway.streams import Streams
-from aspora.kit.clock import Clock, SystemClock
-from aspora.kit.registry import load_object
+from aspora.kit.clock import SystemClock
 from aspora.kit.supervise import Loop, run_loops
 from aspora.main.child import open_database
+from aspora.main.controlling import lead_controllers
 from aspora.main.settings import Settings
 from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_store
 from aspora.models.defaults import default_objects
-from aspora.reconcile.controller import Controller
+from aspora.records.health import Healths
 from aspora.records.maintenance import maintain_records
 from aspora.store.maintenance import maintain_objects
 from aspora.store.postgres import CHANNEL as OBJECTS_CHANNEL
@@ -88,7 +87,8 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         streams=streams,
         clock=clock,
     )
-    own = [*serve_routes(serve), *artifact_routes(ArtifactDoor(artifacts, objects.view))]
+    health = HealthDoor(Healths(database), objects.view, clock)
+    own = [*health_routes(health), *serve_routes(serve), *artifact_routes(ArtifactDoor(artifacts, objects.view))]
     document = partial(openapi_document, kinds, own, version=aspora_version())
     config = AppConfig(
         authenticate=objects.authenticate,
@@ -103,7 +103,7 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         "view": objects.view.run,
         "serve": serve.run,
         "object-partitions": partial(maintain_objects, database),
-        "record-partitions": partial(maintain_records, database),
+        "record-partitions": partial(maintain_records, database, keep_days=settings.record_days),
     }
 
     def let_go() -> None:
@@ -111,16 +111,6 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         serve.release_waiters()
 
     return _Gateway(build_app(config, [own, openapi_routes(document), objects.routes]), objects, let_go, loops)
-
-
-def _controller_loops(client: ApiClient, clock: Clock) -> dict[str, Loop]:
-    """Every controller and the informers that it lives on."""
-    loops: dict[str, Loop] = {}
-    for name, target in CONTROLLERS.items():
-        controller: Controller = load_object(target)(client, clock)
-        loops[f"controller-{name}"] = controller.run
-        loops |= {f"controller-{name}-{informer.kind}": informer.run for informer in controller.informers}
-    return loops
 
 
 def _server(gateway: _Gateway, settings: Settings, *, with_tls: bool) -> _Server:
@@ -169,15 +159,16 @@ async def serve(
     database = await open_database(settings.database_url, max_connections=MAX_CONNECTIONS)
     listener = Listener(settings.database_url, (OBJECTS_CHANNEL, *SERVE_CHANNELS))
     gateway = _build(settings, database, listener, artifact_store(settings))
-    client = ApiClient(AsgiTransport(gateway.app, api_key=config["system_key"]))
+    transport = AsgiTransport(gateway.app, api_key=config["system_key"])
     support_stop = asyncio.Event()
     support = asyncio.create_task(run_loops(gateway.loops, support_stop, grace_seconds=2))
     try:
         keys = [admin_key(config["admin_key"]), system_key(config["system_key"])]
         await gateway.objects.bootstrap.run(shipped=default_objects(), keys=keys)
         await gateway.objects.view.wait_synced()
+        leading = partial(lead_controllers, transport, settings, SystemClock())
         controllers = asyncio.create_task(
-            run_loops(_controller_loops(client, SystemClock()), stop, grace_seconds=settings.stop_grace_seconds)
+            run_loops({"controllers": leading}, stop, grace_seconds=settings.stop_grace_seconds)
         )
         say_ready("gateway")
         await _serve_http(gateway, settings, config["socket_fds"], stop)
@@ -186,5 +177,5 @@ async def serve(
     finally:
         support_stop.set()
         await support
-        await client.close()
+        await transport.close()
         await database.close()

@@ -95,6 +95,14 @@ class Settings:
     sandbox_driver: str = _setting("Sandbox driver that runs handlers; there is no silent downgrade.", "process")
     sandbox_warm: int = _setting("Handler processes kept started ahead of need.", 4, _number(0, 256))
     node_lease_seconds: int = _setting("How long an executor is trusted without a sign of life.", 10, _number(2, 600))
+    record_days: int = _setting(
+        "Days that executions and what belongs to them are kept; what is not over stays longer.", 90, _number(1, 36500)
+    )
+    keep_revisions: int = _setting(
+        "Revisions of a skill that stay, besides those that serve, run or are less than a day old.",
+        10,
+        _number(0, 10_000),
+    )
     stop_grace_seconds: int = _setting("How long running work may take to end at a stop.", 10, _number(0, 3600))
     openrouter_api_key: str = _setting(
         "Key for OpenRouter, which serves the default models.", "", env="OPENROUTER_API_KEY", secret=True

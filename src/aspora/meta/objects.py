@@ -4,6 +4,7 @@ camelCase on the wire, snake_case in Python, by the one alias generator of `ApiM
 Source: Kubernetes API conventions.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -11,6 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, Strict
 from pydantic.alias_generators import to_camel
 
 from aspora.meta.errors import API_VERSION
+
+FOREGROUND_FINALIZER = "foregroundDeletion"
+"""Holds a deleted object until those that it owns are gone."""
+
+ORPHAN_FINALIZER = "orphan"
+"""Holds a deleted object until those that it owns have forgotten it."""
+
+PROPAGATION_FINALIZERS: Mapping[str, str] = {"Foreground": FOREGROUND_FINALIZER, "Orphan": ORPHAN_FINALIZER}
+"""By the propagation that a delete asks for; `Background` needs none."""
 
 
 def rfc3339(moment: datetime) -> str:

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aspora.client.interface import Wire
+from aspora.kit.backoff import Backoff
+from aspora.kit.supervise import wait_for_event
 from aspora.meta.errors import StatusError
 from aspora.reconcile.informer import Informer
 from aspora.reconcile.interface import Reconciler, Request
@@ -12,6 +14,11 @@ from aspora.reconcile.queue import WorkQueue
 
 Mapper = Callable[[Wire], Iterable[Request]]
 """From a changed object to the names that must be looked at."""
+
+Poll = Callable[[], Awaitable[Iterable[Request]]]
+"""Looks at what is no object and so has no events; answers the names that must be looked at."""
+
+POLL_JITTER_RATIO = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +39,11 @@ class Controller:
         self._workers = workers
         self._queue = queue or WorkQueue()
         self._informers: list[Informer] = []
+        self._polls: list[tuple[float, Poll]] = []
+
+    def poll(self, interval_seconds: float, poll: Poll) -> None:
+        """Call `poll` every so often while the controller runs; a poll that fails is left out."""
+        self._polls.append((interval_seconds, poll))
 
     def watch(self, informer: Informer, mapper: Mapper) -> None:
         """Look at `mapper(object)` on each change that the informer sees."""
@@ -53,6 +65,7 @@ class Controller:
         for informer in self._informers:
             await informer.synced.wait()
         workers = [asyncio.create_task(self._work(), name=f"{self.name}-{n}") for n in range(self._workers)]
+        workers += [asyncio.create_task(self._keep_polling(*poll, stop)) for poll in self._polls]
         try:
             await stop.wait()
             self._queue.close()
@@ -61,6 +74,18 @@ class Controller:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _keep_polling(self, interval_seconds: float, poll: Poll, stop: asyncio.Event) -> None:
+        pause = Backoff(base_seconds=interval_seconds, max_seconds=interval_seconds, jitter_ratio=POLL_JITTER_RATIO)
+        while not stop.is_set():
+            try:
+                for request in await poll():
+                    self._queue.add(request)
+            except StatusError as e:
+                _log.info("poll left out", extra={"controller": self.name, "reason": e.reason})
+            except Exception:  # noqa: BLE001 - whatever fails is logged and tried again
+                _log.exception("poll failed", extra={"controller": self.name})
+            await wait_for_event(stop, pause.delay_seconds(0))
 
     async def _work(self) -> None:
         while True:

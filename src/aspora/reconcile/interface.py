@@ -6,10 +6,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, order=True)
 class Request:
-    """Names the object to look at. `domain` is None for a cluster-wide one."""
+    """Names the object to look at.
+
+    Attributes:
+        domain: None for a cluster-wide one.
+        kind: Only where one queue holds several kinds; else empty.
+    """
 
     domain: str | None
     name: str
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 """The work queue: one place a name, never the same name twice at once, failures retried after growing delays."""
 
 import asyncio
+import time
 from collections import OrderedDict
 
 from aspora.kit.backoff import Backoff
+from aspora.kit.bucket import TokenBucket
 from aspora.reconcile.interface import Request
 
 
@@ -12,10 +14,15 @@ class WorkQueue:
 
     A name added while it waits is kept once. A name added while it is being worked on waits until `done`, then comes
     again: no change is lost and no object is worked on by two workers.
+
+    Args:
+        backoff: Delays of one name's retries, by the number of its failures in a row.
+        retries: Shared by the retries of all names, so that many that fail at once come back spread out.
     """
 
-    def __init__(self, *, backoff: Backoff | None = None) -> None:
+    def __init__(self, *, backoff: Backoff | None = None, retries: TokenBucket | None = None) -> None:
         self._backoff = backoff or Backoff(base_seconds=0.05, max_seconds=60)
+        self._retries = retries or TokenBucket(per_second=10, burst=100, monotonic=time.monotonic)
         self._waiting: OrderedDict[Request, None] = OrderedDict()
         self._active: set[Request] = set()
         self._again: set[Request] = set()
@@ -79,7 +86,7 @@ class WorkQueue:
         if failed:
             attempt = self._failures.get(request, 0)
             self._failures[request] = attempt + 1
-            self.add_after(request, self._backoff.delay_seconds(attempt))
+            self.add_after(request, max(self._backoff.delay_seconds(attempt), self._retries.delay_seconds()))
         else:
             self._failures.pop(request, None)
         if request in self._again:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from aspora.meta.errors import StatusError
 from aspora.meta.selectors import Requirement
+from aspora.meta.surroundings import Leadership, Surrounding
 
 Wire = Mapping[str, Any]
 
@@ -37,6 +38,8 @@ class Write:
         expected_uid: Refuse when the object of that name is another one by now; None when it doesn't matter.
         lives_in: Refuse unless this object is there and not being deleted; None for what stands by itself.
         empty_domain: Refuse while any object is in this domain; None when it doesn't matter.
+        leader: Refuse when another leader of that name has begun; None for who leads nothing.
+        surroundings: What else must be there, or must not.
     """
 
     op: Literal["create", "update", "update_status", "delete"]
@@ -46,6 +49,8 @@ class Write:
     expected_uid: str | None = None
     lives_in: Key | None = None
     empty_domain: str | None = None
+    leader: Leadership | None = None
+    surroundings: tuple[Surrounding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

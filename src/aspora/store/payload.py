@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from aspora.meta.errors import API_VERSION, FieldError, Invalid
+from aspora.meta.surroundings import Needs
 from aspora.store.interface import Key, Wire, Write
 
 SERVER_OWNED = frozenset({"uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"})
@@ -33,14 +34,7 @@ def payload(write: Write, *, uid: str, at: str) -> dict[str, Any]:
     key = write.key
     _check_key(key)
     item: dict[str, Any] = {"op": write.op, "kind": key.kind, "domain": key.domain, "name": key.name, "at": at}
-    if write.expected_version is not None:
-        item["expectedVersion"] = write.expected_version
-    if write.expected_uid is not None:
-        item["expectedUid"] = write.expected_uid
-    if write.lives_in is not None:
-        item["livesIn"] = asdict(write.lives_in)
-    if write.empty_domain is not None:
-        item["emptyDomain"] = write.empty_domain
+    item |= _conditions(write)
     if write.op == "create":
         item["uid"] = uid
     if write.op != "delete":
@@ -49,6 +43,21 @@ def payload(write: Write, *, uid: str, at: str) -> dict[str, Any]:
     if problem is not None:
         raise _invalid(key, FieldError("", problem))
     return item
+
+
+def _conditions(write: Write) -> dict[str, Any]:
+    needs = [asdict(s) for s in write.surroundings if isinstance(s, Needs)]
+    unless_held = [asdict(s) for s in write.surroundings if not isinstance(s, Needs)]
+    all_of_them = {
+        "expectedVersion": write.expected_version,
+        "expectedUid": write.expected_uid,
+        "livesIn": write.lives_in and asdict(write.lives_in),
+        "emptyDomain": write.empty_domain,
+        "leader": write.leader and asdict(write.leader),
+        "needs": needs or None,
+        "unlessHeld": unless_held or None,
+    }
+    return {name: value for name, value in all_of_them.items() if value is not None}
 
 
 def _status_of(write: Write) -> dict[str, Any]:

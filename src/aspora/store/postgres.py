@@ -208,6 +208,15 @@ def _refusal(write: Write, outcome: str, present_version: str | None) -> StatusE
             return Conflict(f"{what} can't be written: {home} is gone or being deleted, and nothing new can be in it")
         case "occupied":
             return Conflict(f"{what} can't be deleted: something is left in its domain, or was made there meanwhile")
+        case "fenced" if write.leader is not None:
+            return Conflict(
+                f"{what} can't be written: another {write.leader.name[:80]!r} leads by now, this one's epoch"
+                f" {write.leader.epoch} is over"
+            )
+        case "dangling":
+            return Conflict(f"{what} can't be written: something that it names is gone by now; read it again")
+        case "referenced":
+            return Conflict(f"{what} can't be written: another object names it; change that one first")
         case "stale":
             return Conflict(
                 f"{what} has changed: it is at resourceVersion {present_version!r},"

@@ -1,24 +1,20 @@
 """The skill controller over the real object door: revisions, routes, rollback, crashes, clean-up."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
-from tests.integration.gateway.conftest import PACKED, Door, door
+from tests.integration.gateway.conftest import PACKED
 
-from aspora.access.keys import mint_key
 from aspora.client.api_client import ApiClient
-from aspora.client.asgi_transport import AsgiTransport
 from aspora.client.interface import Wire
+from aspora.controllers.garbage import build as build_garbage
+from aspora.controllers.interface import ControllerParts
 from aspora.controllers.skill import SKILL_LABEL, SkillReconciler, build
-from aspora.gateway.objects.bootstrap import system_key
 from aspora.kit.clock import SystemClock
-from aspora.meta.errors import Conflict, Invalid, NotFound, StatusError, Unavailable
+from aspora.meta.errors import Conflict, Invalid, NotFound, StatusError
+from aspora.reconcile.informers import Informers
 from aspora.reconcile.interface import Request
-
-__all__ = ["door"]
 
 TOY = Request("default", "toy")
 
@@ -34,22 +30,6 @@ def skill(content: str, **spec: Any) -> dict[str, Any]:
             **spec,
         },
     }
-
-
-@pytest.fixture
-async def client(door: Door) -> AsyncGenerator[ApiClient]:
-    key = mint_key().text
-    await door.parts.bootstrap.run(shipped=[], keys=[system_key(key)])
-    opened = ApiClient(AsgiTransport(door.app, api_key=key))
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def admin(door: Door) -> AsyncGenerator[ApiClient]:
-    opened = ApiClient(AsgiTransport(door.app, api_key=door.admin_key))
-    yield opened
-    await opened.close()
 
 
 async def put(admin: ApiClient, wanted: dict[str, Any]) -> Wire:
@@ -118,8 +98,7 @@ async def test_production_points_only_at_revisions_that_are_there_and_these_stay
     spec = {"skill": "toy", "environment": "staging", "traffic": await traffic(client)}
     await admin.create({**staging, "spec": spec})
     await admin.delete("Skill", "toy", domain="default")
-    await reconciler.reconcile(TOY)
-    assert not (await client.list("Revision", domain="default")).items
+    await admin.delete("Revision", serving, domain="default")
 
 
 async def test_a_rollback_stays_until_the_skill_changes(client: ApiClient, admin: ApiClient) -> None:
@@ -173,54 +152,14 @@ async def test_a_note_on_the_route_that_nobody_can_read_counts_as_not_followed(
     assert followed["aspora.dev/follows"].endswith("/1")
 
 
-async def test_what_a_deleted_skill_left_behind_goes(client: ApiClient, admin: ApiClient) -> None:
-    reconciler = SkillReconciler(client, SystemClock())
-    await put(admin, skill("a"))
-    await reconciler.reconcile(TOY)
-    await admin.delete("Skill", "toy", domain="default")
-    await reconciler.reconcile(TOY)
-    await reconciler.reconcile(TOY)
-    assert await snapshot(client) == {}
-
-
-class Crashing:
-    """A client that breaks at the n-th call, as a killed process would."""
-
-    def __init__(self, client: ApiClient, *, at: int) -> None:
-        self._client = client
-        self._left = at
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self._client, name)
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            self._left -= 1
-            if self._left < 0:
-                raise Unavailable("crashed here")
-            return await method(*args, **kwargs)
-
-        return call
-
-
-@pytest.mark.parametrize("at", range(8))
-async def test_a_crash_between_any_two_calls_heals(client: ApiClient, admin: ApiClient, at: int) -> None:
-    await put(admin, skill("a"))
-    crashing: Any = Crashing(client, at=at)
-    with contextlib.suppress(StatusError):
-        await SkillReconciler(crashing, SystemClock()).reconcile(TOY)
-    await SkillReconciler(client, SystemClock()).reconcile(TOY)
-    made = await client.get("Skill", "toy", domain="default")
-    assert made["status"]["observedGeneration"] == 1
-    assert await traffic(client) == [{"revision": made["status"]["latestRevision"], "shareBp": 10_000}]
-    assert len((await client.list("Revision", domain="default")).items) == 1
-
-
 async def test_the_running_controller_follows_the_objects_and_writes_nothing_when_idle(
     client: ApiClient, admin: ApiClient
 ) -> None:
-    controller = build(client, SystemClock())
+    informers = Informers(client)
+    parts = ControllerParts(client, client, informers, SystemClock())
+    controllers = [build(parts), build_garbage(parts)]
     stop = asyncio.Event()
-    tasks = [asyncio.create_task(part.run(stop)) for part in (controller, *controller.informers)]
+    tasks = [asyncio.create_task(part.run(stop)) for part in (*controllers, informers)]
 
     async def deployed(content: str) -> str:
         await put(admin, skill(content))

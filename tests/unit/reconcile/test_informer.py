@@ -106,3 +106,49 @@ async def test_the_stop_ends_a_watch_that_says_nothing() -> None:
     stop.set()
     async with asyncio.timeout(2):
         await task
+
+
+async def test_an_index_follows_the_objects() -> None:
+    def labelled(name: str, version: int, team: str) -> dict[str, Any]:
+        obj = thing(name, version)
+        return {**obj, "metadata": {**obj["metadata"], "labels": {"team": team}}}
+
+    script = Script(
+        [page(labelled("a", 1, "x"), labelled("b", 2, "x"), version="2"), page(labelled("b", 6, "y"), version="6")],
+        [
+            [
+                WatchEvent("MODIFIED", labelled("a", 3, "y")),
+                WatchEvent("ADDED", labelled("c", 4, "y")),
+                WatchEvent("DELETED", labelled("c", 5, "y")),
+                Expired("history is gone"),
+            ]
+        ],
+    )
+    client: Client = script  # type: ignore[assignment]
+    informer = Informer(client, "Thing", spread_seconds=0.0)
+    informer.add_index("team", lambda obj: [obj["metadata"]["labels"]["team"]])
+    seen: list[tuple[list[str], list[str]]] = []
+
+    def note(*_: Any) -> None:
+        seen.append(
+            (
+                sorted(o["metadata"]["name"] for o in informer.by_index("team", "x")),
+                sorted(o["metadata"]["name"] for o in informer.by_index("team", "y")),
+            )
+        )
+
+    informer.listen(note)
+    await run_until(informer, seen, 7)
+    assert seen[1:5] == [(["a", "b"], []), (["b"], ["a"]), (["b"], ["a", "c"]), (["b"], ["a"])]
+    assert seen[-1] == ([], ["b"])
+
+
+async def test_informers_that_lose_history_together_do_not_list_together() -> None:
+    script = Script([page(version="1"), page(thing("a", 2), version="2")], [[Expired("history is gone")]])
+    client: Client = script  # type: ignore[assignment]
+    informer = Informer(client, "Thing", spread_seconds=0.2, rand=lambda: 0.5)
+    heard: list[Any] = []
+    informer.listen(lambda name, _: heard.append(name))
+    began = asyncio.get_running_loop().time()
+    await run_until(informer, heard, 1)
+    assert asyncio.get_running_loop().time() - began >= 0.1

@@ -1,6 +1,7 @@
 import asyncio
 
 from aspora.kit.backoff import Backoff
+from aspora.kit.bucket import TokenBucket
 from aspora.reconcile.interface import Request
 from aspora.reconcile.queue import WorkQueue
 
@@ -74,3 +75,17 @@ async def test_idle_tells_when_nothing_is_being_worked_on_and_a_closed_queue_han
     assert queue.idle.is_set()
     queue.add(B)
     assert len(queue) == 0
+
+
+async def test_many_that_fail_at_once_come_back_spread_out() -> None:
+    now = 0.0
+    bucket = TokenBucket(per_second=1, burst=2, monotonic=lambda: now)
+    queue = WorkQueue(backoff=Backoff(base_seconds=0.001, jitter_ratio=0), retries=bucket)
+    for n in range(4):
+        queue.add(Request("d", str(n)))
+    for _ in range(4):
+        queue.done(await take(queue), failed=True)
+    loop = asyncio.get_running_loop()
+    waits = sorted(round(timer.when() - loop.time()) for timer in queue._timers.values())
+    assert waits == [0, 0, 1, 2]
+    queue.close()

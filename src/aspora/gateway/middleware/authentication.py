@@ -1,17 +1,22 @@
 """Who sends the request: a bearer API key becomes a `Caller`, or the request ends here."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aspora.access.interface import Caller
+from aspora.client.transport import LEADER_HEADER
 from aspora.gateway.http import CALLER_KEY
-from aspora.meta.errors import Unauthorized
+from aspora.meta.errors import BadRequest, Unauthorized
+from aspora.meta.surroundings import Leadership
 
 Authenticate = Callable[[str], Awaitable[Caller]]
 """From the text of a key to its caller; raises `Unauthorized` or `Unavailable`."""
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/version", "/openapi.json"})
+
+_LEADER = LEADER_HEADER.encode()
 
 
 class AuthenticationMiddleware:
@@ -25,8 +30,22 @@ class AuthenticationMiddleware:
         """Handle one connection."""
         if scope["type"] == "http" and scope["path"] not in PUBLIC_PATHS:
             caller = await self._authenticate(_bearer(scope))
+            caller = replace(caller, leader=_leader(scope)) if _has_leader(scope) else caller
             scope.setdefault("state", {})[CALLER_KEY] = caller
         await self._app(scope, receive, send)
+
+
+def _has_leader(scope: Scope) -> bool:
+    return any(name == _LEADER for name, _ in scope["headers"])
+
+
+def _leader(scope: Scope) -> Leadership:
+    """What the sender leads, as `Aspora-Leader: NAME/EPOCH` says."""
+    texts = [value.decode("latin-1") for name, value in scope["headers"] if name == _LEADER]
+    name, _, epoch = texts[0].rpartition("/")
+    if len(texts) > 1 or not name or not (epoch.isascii() and epoch.isdecimal() and len(epoch) < 19):
+        raise BadRequest("the Aspora-Leader header can't be read; send one 'Aspora-Leader: NAME/EPOCH'")
+    return Leadership(name, int(epoch))
 
 
 def _bearer(scope: Scope) -> str:

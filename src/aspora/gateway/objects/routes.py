@@ -3,13 +3,14 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from aspora.access.authorize import is_allowed
+from aspora.client.interface import Propagation
 from aspora.gateway.http import (
     caller_of,
     flag_in,
@@ -134,11 +135,13 @@ class ObjectDoor:
 
     async def delete(self, request: Request) -> Response:
         """Delete an object; `uid` and `resourceVersion` in the query or in a body's `preconditions` must match."""
-        query = query_of(request, (*_WRITE, "uid", "resourceVersion"))
+        query = query_of(request, (*_WRITE, "uid", "resourceVersion", "propagationPolicy"))
         given = _preconditions(await request.body(), query)
         dry_run = _dry_run(query)
         return _written_response(
-            await self.writes.delete(caller_of(request), self._target(request), given, dry_run=dry_run)
+            await self.writes.delete(
+                caller_of(request), self._target(request), given, dry_run=dry_run, propagation=_propagation(query)
+            )
         )
 
     async def _watch(
@@ -218,6 +221,13 @@ def _dry_run(query: Mapping[str, str]) -> bool:
     if value not in {None, "All"}:
         raise BadRequest(f"dryRun is {printable(str(value))!r}; the one value it takes is 'All'")
     return value == "All"
+
+
+def _propagation(query: Mapping[str, str]) -> Propagation | None:
+    value = query.get("propagationPolicy")
+    if value is not None and value not in get_args(Propagation):
+        raise BadRequest(f"propagationPolicy is {printable(value)!r}; write one of {', '.join(get_args(Propagation))}")
+    return cast("Propagation | None", value)
 
 
 def _preconditions(body: bytes, query: Mapping[str, str]) -> Preconditions:

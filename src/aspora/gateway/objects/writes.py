@@ -4,13 +4,14 @@ A dry run takes the whole path and stops before the store's write.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aspora.access.authorize import authorize
 from aspora.access.interface import Caller
 from aspora.admission.chain import Admitted, Chain
 from aspora.admission.interface import AdmissionRequest, Operation
+from aspora.client.interface import Propagation
 from aspora.gateway.objects.domains import require_empty
 from aspora.gateway.objects.hidden import mask, restore
 from aspora.gateway.objects.merge_patch import merge_patch
@@ -19,7 +20,7 @@ from aspora.gateway.objects.resources import Resources, Target, require_place, r
 from aspora.gateway.objects.view import ObjectView
 from aspora.kit.clock import Clock
 from aspora.meta.errors import AlreadyExists, BadRequest, Conflict, FieldError, Invalid, NotFound
-from aspora.meta.objects import rfc3339
+from aspora.meta.objects import PROPAGATION_FINALIZERS, rfc3339
 from aspora.store.interface import Key, Store, Wire, Write
 from aspora.telemetry.metrics import Metrics
 from aspora.telemetry.names import ADMISSION_SECONDS, OBJECT_WRITES
@@ -86,7 +87,8 @@ class ObjectWrites:
             await self._require_absent(target)
             return self._written(target, self._as_created(admitted), admitted)
         home = Key(DOMAIN_KIND, "", target.domain) if target.domain else None
-        stored = await self._write(target, Write("create", target.key, admitted.object, lives_in=home))
+        write = Write("create", target.key, admitted.object, lives_in=home)
+        stored = await self._write(caller, target, write, admitted)
         return self._written(target, stored, admitted)
 
     async def update(self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool) -> Written:
@@ -112,7 +114,7 @@ class ObjectWrites:
         if dry_run:
             return self._written(target, admitted.object or {}, admitted)
         write = Write("update_status", target.key, admitted.object, expected_version=_version(old))
-        return self._written(target, await self._write(target, write), admitted)
+        return self._written(target, await self._write(caller, target, write, admitted), admitted)
 
     async def patch(self, caller: Caller, target: Target, patch: Mapping[str, Any], *, dry_run: bool) -> Written:
         """Merge a patch into the object as it is now; unless the patch names a version, a race is run again."""
@@ -135,8 +137,19 @@ class ObjectWrites:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
-    async def delete(self, caller: Caller, target: Target, preconditions: Preconditions, *, dry_run: bool) -> Written:
-        """Remove the object, or mark it when finalizers hold it; answers its last form."""
+    async def delete(
+        self,
+        caller: Caller,
+        target: Target,
+        preconditions: Preconditions,
+        *,
+        dry_run: bool,
+        propagation: Propagation | None = None,
+    ) -> Written:
+        """Remove the object, or mark it when finalizers hold it; answers its last form.
+
+        With the propagation `Foreground` or `Orphan` it is held until the garbage collector has seen to what it owns.
+        """
         require_verb(target.kind, "delete")
         authorize(caller, "delete", target.plural, target.domain, target.name)
         old = await self._store.get(target.key)
@@ -147,14 +160,25 @@ class ObjectWrites:
         admitted = await self._admit("delete", caller, target, old=old, new=None, dry_run=dry_run)
         if dry_run:
             return self._written(target, old, admitted)
+        held = await self._hold(caller, target, old, propagation)
         write = Write(
             "delete",
             target.key,
-            expected_version=preconditions.resource_version,
+            expected_version=_version(held) if preconditions.resource_version else None,
             expected_uid=preconditions.uid or old["metadata"].get("uid"),
             empty_domain=target.key.name if is_domain else None,
         )
-        return self._written(target, await self._write(target, write), admitted)
+        return self._written(target, await self._write(caller, target, write, admitted), admitted)
+
+    async def _hold(self, caller: Caller, target: Target, old: Wire, propagation: Propagation | None) -> Wire:
+        """The object with the finalizer by which the garbage collector knows the propagation that was asked for."""
+        finalizer = PROPAGATION_FINALIZERS.get(propagation or "")
+        finalizers: list[str] = old["metadata"].get("finalizers", [])
+        if finalizer is None or finalizer in finalizers or "deletionTimestamp" in old["metadata"]:
+            return old
+        held = {**old, "metadata": {**old["metadata"], "finalizers": [*finalizers, finalizer]}}
+        write = Write("update", target.key, held, expected_version=_version(old))
+        return await self._write(caller, target, write, Admitted(held))
 
     async def _replace(
         self, caller: Caller, target: Target, old: Wire, obj: Mapping[str, Any], *, dry_run: bool
@@ -164,7 +188,7 @@ class ObjectWrites:
         if dry_run:
             return self._written(target, _as_updated(old, admitted), admitted)
         write = Write("update", target.key, admitted.object, expected_version=_version(old))
-        return self._written(target, await self._write(target, write), admitted)
+        return self._written(target, await self._write(caller, target, write, admitted), admitted)
 
     async def _admit(
         self, operation: Operation, caller: Caller, target: Target, *, old: Wire | None, new: Wire | None, dry_run: bool
@@ -183,7 +207,8 @@ class ObjectWrites:
         with self._admission_seconds.labels(target.kind.kind).time():
             return await self._admission.admit(request)
 
-    async def _write(self, target: Target, write: Write) -> Wire:
+    async def _write(self, caller: Caller, target: Target, write: Write, admitted: Admitted) -> Wire:
+        write = replace(write, leader=caller.leader, surroundings=admitted.surroundings)
         [result] = await self._store.write([write])
         self._writes.labels(target.kind.kind, write.op, result.error.reason if result.error else "").inc()
         if result.error is not None:

@@ -1,0 +1,57 @@
+"""How long records stay. What is not over is never dropped, nor what hangs on it, however old."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Final
+
+from aspora.db.pool import Database
+from aspora.db.queries import Queries
+from aspora.db.retention import Retained, drop_days
+
+RETAINED: Final = (
+    Retained(table="execution_events", goes_by_execution=True),
+    Retained(table="model_calls", goes_by_execution=True),
+    Retained(table="executions", goes_by_execution=True),
+)
+"""The record tables that are partitioned by day: one line each. Executions come last, since the others hang on them."""
+
+DEFAULT_DAYS: Final = 90
+_EFFECTS_LIMIT = 5000
+_queries = Queries.load("aspora.records", "retention.sql")
+
+
+async def retain(
+    database: Database, *, keep_days: int, today: date, tables: Sequence[Retained] = RETAINED
+) -> dict[str, list[date]]:
+    """Drop the days that are older than wanted; safe to run by several processes at once.
+
+    Args:
+        keep_days: Whole UTC days before today whose records stay.
+        today: The present UTC day.
+        tables: Which; other packages bring their own.
+
+    Returns:
+        By table, the days that went.
+    """
+    first_kept = today - timedelta(days=keep_days)
+    async with database.connection() as connection:
+        rows = await _queries.fetch_all(connection, "unfinished_days", first_kept=first_kept)
+    unfinished: list[date] = [row["day"] for row in rows]
+    dropped: dict[str, list[date]] = {}
+    for table in tables:
+        days = max(keep_days, table.min_days)
+        spared = unfinished if table.goes_by_execution else []
+        dropped[table.table] = await drop_days(
+            database, table.table, first_kept=today - timedelta(days=days), spared=spared
+        )
+    await _delete_effects(database, first_kept=first_kept, spared=unfinished)
+    return dropped
+
+
+async def _delete_effects(database: Database, *, first_kept: date, spared: Sequence[date]) -> None:
+    deleted = _EFFECTS_LIMIT
+    while deleted == _EFFECTS_LIMIT:
+        async with database.connection() as connection:
+            deleted = await _queries.execute(
+                connection, "delete_effects", first_kept=first_kept, spared=list(spared), limit=_EFFECTS_LIMIT
+            )
