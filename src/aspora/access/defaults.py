@@ -51,7 +51,12 @@ ROLE_RULES: Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]] = {
     ),
     SYSTEM_CONTROLLER: (
         "Aspora's controllers: read everything, make what follows from it, say so in its status.",
-        [_rule(READ, [ANY]), _rule(WRITE, ["revisions", "routes"]), _rule(["update", "patch"], [ANY_STATUS])],
+        [
+            _rule(READ, [ANY]),
+            _rule(WRITE, ["revisions", "routes"]),
+            _rule(["update", "patch"], [ANY_STATUS]),
+            _rule(["create"], ["events"]),
+        ],
     ),
 }
 

@@ -41,6 +41,7 @@ class Caller:
         roles: Names of the roles behind the grants, as `role` or `role@domain`, for people to read.
         key: Id of the API key they came with; "" for a caller made inside the process.
         expires_at: When the credential ends; None for never.
+        impersonated_by: Who really calls, when they act as `name`: key and expiry are theirs. "" otherwise.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Caller:
     roles: tuple[str, ...] = ()
     key: str = ""
     expires_at: datetime | None = None
+    impersonated_by: str = ""
 
     @property
     def domains(self) -> frozenset[str] | None:

@@ -16,6 +16,7 @@ class Request:
         query: Not yet encoded.
         body: JSON; None for none.
         accept: Content type of the answer.
+        content_type: Of the body.
     """
 
     method: str
@@ -23,6 +24,7 @@ class Request:
     query: Mapping[str, str]
     body: bytes | None = None
     accept: str = "application/json"
+    content_type: str = "application/json"
 
     def headers(self, api_key: str) -> dict[str, str]:
         """The headers, with the key when there is one."""
@@ -30,7 +32,7 @@ class Request:
         if api_key:
             headers["authorization"] = f"Bearer {api_key}"
         if self.body is not None:
-            headers["content-type"] = "application/json"
+            headers["content-type"] = self.content_type
         return headers
 
 

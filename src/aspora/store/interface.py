@@ -37,6 +37,8 @@ class Write:
         expected_uid: Refuse when the object of that name is another one by now; None when it doesn't matter.
         lives_in: Refuse unless this object is there and not being deleted; None for what stands by itself.
         empty_domain: Refuse while any object is in this domain; None when it doesn't matter.
+        audit: Who writes and why, in the words of `aspora.audit`: kept in the same transaction when the write is
+            accepted. None to keep nothing.
     """
 
     op: Literal["create", "update", "update_status", "delete"]
@@ -46,6 +48,7 @@ class Write:
     expected_uid: str | None = None
     lives_in: Key | None = None
     empty_domain: str | None = None
+    audit: Wire | None = None
 
 
 @dataclass(frozen=True, slots=True)

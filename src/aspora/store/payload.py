@@ -15,7 +15,7 @@ SERVER_OWNED = frozenset({"uid", "resourceVersion", "generation", "creationTimes
 MAX_DEPTH = 100
 MAX_NAME_BYTES = 253
 
-_LEFT_OUT_WHEN_EMPTY = frozenset({"labels", "annotations", "ownerReferences", "finalizers"})
+_LEFT_OUT_WHEN_EMPTY = frozenset({"labels", "annotations", "ownerReferences", "finalizers", "managedFields"})
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -41,6 +41,8 @@ def payload(write: Write, *, uid: str, at: str) -> dict[str, Any]:
         item["livesIn"] = asdict(write.lives_in)
     if write.empty_domain is not None:
         item["emptyDomain"] = write.empty_domain
+    if write.audit is not None:
+        item["audit"] = write.audit
     if write.op == "create":
         item["uid"] = uid
     if write.op != "delete":
