@@ -4,13 +4,17 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
-from aspora.access.grants import BASIC_GRANTS, owner_of, roles_of_key
+from aspora.access.authorize import is_allowed
+from aspora.access.grants import BASIC_GRANTS, SYSTEM_PREFIX, owner_of, roles_of_key, roles_of_subject
 from aspora.access.interface import Caller, ObjectReader, Wire
 from aspora.access.keys import KeyId, matches, parse_key
 from aspora.kit.clock import Clock
-from aspora.meta.errors import Unauthorized
+from aspora.meta.errors import Forbidden, Unauthorized
 
 CACHE_SIZE = 4096
+IMPERSONATE = "impersonate"
+USERS = "users"
+"""There are no objects of that name: users are those whom bindings and keys name."""
 KINDS_READ = ("ApiKey", "Role", "RoleBinding")
 
 
@@ -48,6 +52,33 @@ class Authenticator:
         if expires_at is not None and expires_at <= self._clock.now():
             raise Unauthorized(f"the API key {key_id} expired at {key['spec']['expiresAt']}; ask for a new one")
         return await self._caller(key_id, key, expires_at)
+
+    async def impersonate(self, caller: Caller, name: str) -> Caller:
+        """The caller acting as somebody else: with exactly the other's rights, whoever they are.
+
+        A name that nobody has given anything is a user with the rights of every caller.
+
+        Raises:
+            Forbidden: The caller lacks the verb `impersonate` on `users`, or the name is one of Aspora's own processes.
+            Unavailable: The objects can't be read now.
+        """
+        if not is_allowed(caller, IMPERSONATE, USERS, None, name):
+            raise Forbidden(
+                f"{caller.name!r} may not act as somebody else; bind a role with the verb {IMPERSONATE!r} on {USERS!r}"
+                " to them cluster-wide"
+            )
+        if name.startswith(SYSTEM_PREFIX):
+            raise Forbidden(f"{name!r} is one of Aspora's own processes; nobody may act as one")
+        roles = await roles_of_subject(self._reader, name)
+        return Caller(
+            name=name,
+            kind="user",
+            grants=(*(grant for role in roles for grant in role.grants), *BASIC_GRANTS),
+            roles=tuple(str(role) for role in roles),
+            key=caller.key,
+            expires_at=caller.expires_at,
+            impersonated_by=caller.name,
+        )
 
     async def _caller(self, key_id: KeyId, key: Wire, expires_at: datetime | None) -> Caller:
         version = self._version()

@@ -44,6 +44,7 @@ class Caller:
         key: Id of the API key they came with; "" for a caller made inside the process.
         expires_at: When the credential ends; None for never.
         leader: What they lead, by their own word; their writes are refused once another leads. None for nothing.
+        impersonated_by: Who really calls, when they act as `name`: key and expiry are theirs. "" otherwise.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Caller:
     key: str = ""
     expires_at: datetime | None = None
     leader: Leadership | None = None
+    impersonated_by: str = ""
 
     @property
     def domains(self) -> frozenset[str] | None:

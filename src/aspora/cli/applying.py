@@ -24,6 +24,7 @@ SERVER_OWNED = (
     "deletionTimestamp",
     "ownerReferences",
     "finalizers",
+    "managedFields",
 )
 
 

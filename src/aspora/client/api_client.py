@@ -6,7 +6,7 @@ from typing import Any
 
 from aspora.client.codec import LineSplitter, decode_body, encode_body, error_of, object_list, plurals, watch_event
 from aspora.client.interface import ObjectList, Propagation, WatchEvent, Wire
-from aspora.client.paths import API_ROOT, list_query, object_path, watch_query, write_query
+from aspora.client.paths import API_ROOT, apply_query, list_query, object_path, watch_query, write_query
 from aspora.client.transport import Request, StreamedResponse, Transport
 from aspora.meta.errors import NotFound
 from aspora.meta.names import did_you_mean
@@ -14,6 +14,7 @@ from aspora.meta.surroundings import Leadership
 
 DEADLINE_SECONDS = 30.0
 NDJSON_TYPE = "application/x-ndjson"
+APPLY_PATCH_TYPE = "application/apply-patch+json"
 
 
 class ApiClient:
@@ -87,6 +88,13 @@ class ApiClient:
         path = await self._path(obj["kind"], metadata["name"], domain=metadata.get("domain"), is_status=status)
         return await self._call("PUT", path, write_query(dry_run=dry_run), obj)
 
+    async def apply(self, obj: Wire, *, manager: str, force: bool = False, dry_run: bool = False) -> Wire:
+        """Create the object, or make it hold what the field manager wants."""
+        metadata: Mapping[str, Any] = obj["metadata"]
+        path = await self._path(obj["kind"], metadata["name"], domain=metadata.get("domain"))
+        query = apply_query(manager=manager, force=force, dry_run=dry_run)
+        return await self._call("PATCH", path, query, obj, content_type=APPLY_PATCH_TYPE)
+
     async def delete(
         self,
         kind: str,
@@ -122,8 +130,17 @@ class ApiClient:
             raise NotFound(f"{self._transport.source} has no kind {kind!r}{did_you_mean(kind, self._plurals)}")
         return self._plurals[kind]
 
-    async def _call(self, method: str, path: str, query: Mapping[str, str], body: Wire | None = None) -> dict[str, Any]:
-        request = Request(method, path, query, None if body is None else encode_body(body), leader=self._leader)
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Wire | None = None,
+        *,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        encoded = None if body is None else encode_body(body)
+        request = Request(method, path, query, encoded, content_type=content_type, leader=self._leader)
         answer = await self._transport.request(request, timeout_seconds=self._deadline_seconds)
         if answer.status >= 300:
             raise error_of(answer.status, answer.headers, answer.body, source=self._transport.source)

@@ -65,6 +65,13 @@ class Client(Protocol):
         """Replace spec and metadata, or with `status` the status alone; `metadata.resourceVersion` must be current."""
         ...
 
+    async def apply(self, obj: Wire, *, manager: str, force: bool = False, dry_run: bool = False) -> Wire:
+        """Create the object, or make it hold what the field manager wants: fields it has no opinion on are left out.
+
+        Raises `Conflict` with one detail a field when others own fields with other values, unless `force` takes them.
+        """
+        ...
+
     async def delete(
         self,
         kind: str,

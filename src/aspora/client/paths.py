@@ -46,6 +46,11 @@ def write_query(
     return _given({**query, "propagationPolicy": propagation or ""})
 
 
+def apply_query(*, manager: str, force: bool = False, dry_run: bool = False) -> dict[str, str]:
+    """The query of an apply by a field manager; `force` takes fields over from their owners."""
+    return _given({"fieldManager": manager, "force": "true" if force else "", "dryRun": "All" if dry_run else ""})
+
+
 def target(path: str, query: Mapping[str, str]) -> str:
     """Path and query as they stand in a request's first line."""
     return f"{path}?{urlencode(query)}" if query else path

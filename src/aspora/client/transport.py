@@ -19,6 +19,7 @@ class Request:
         body: JSON; None for none.
         accept: Content type of the answer.
         leader: `NAME/EPOCH` of a leader, whose writes are refused once another leads; empty for others.
+        content_type: Of the body.
     """
 
     method: str
@@ -27,6 +28,7 @@ class Request:
     body: bytes | None = None
     accept: str = "application/json"
     leader: str = ""
+    content_type: str = "application/json"
 
     def headers(self, api_key: str) -> dict[str, str]:
         """The headers, with the key when there is one."""
@@ -36,7 +38,7 @@ class Request:
         if self.leader:
             headers[LEADER_HEADER] = self.leader
         if self.body is not None:
-            headers["content-type"] = "application/json"
+            headers["content-type"] = self.content_type
         return headers
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from aspora.audit.interface import RefusalTrail
 from aspora.gateway.http import MAX_OBJECT_BYTES
-from aspora.gateway.middleware.authentication import Authenticate, AuthenticationMiddleware
+from aspora.gateway.middleware.authentication import Authenticate, AuthenticationMiddleware, Impersonate
 from aspora.gateway.middleware.errors import ErrorsMiddleware
 from aspora.gateway.middleware.limits import BodyCapMiddleware, DeadlineMiddleware
 from aspora.gateway.middleware.observe import ObserveMiddleware
@@ -31,6 +32,8 @@ class AppConfig:
         ready_checks: Name → check; all must pass for `/readyz`.
         max_body_bytes: Cap for bodies of handlers that don't raise it themselves.
         deadline_seconds: Until an answer begins; longer than the longest `wait` any handler offers.
+        impersonate: From a caller and a name to the caller acting as that user; None refuses all who ask.
+        trail: Is told of those who may not act as somebody else.
     """
 
     authenticate: Authenticate
@@ -40,6 +43,8 @@ class AppConfig:
     ready_checks: Mapping[str, ReadyCheck] = field(default_factory=dict[str, ReadyCheck])
     max_body_bytes: int = MAX_OBJECT_BYTES
     deadline_seconds: float = 75.0
+    impersonate: Impersonate | None = None
+    trail: RefusalTrail | None = None
 
 
 def build_app(config: AppConfig, parts: Sequence[Sequence[BaseRoute]]) -> ASGIApp:
@@ -51,7 +56,9 @@ def build_app(config: AppConfig, parts: Sequence[Sequence[BaseRoute]]) -> ASGIAp
     """
     probes = probe_routes(version=config.version, checks=config.ready_checks, metrics=config.metrics)
     router = Router([*probes, *(route for part in parts for route in part)], redirect_slashes=False)
-    app: ASGIApp = AuthenticationMiddleware(router, authenticate=config.authenticate)
+    app: ASGIApp = AuthenticationMiddleware(
+        router, authenticate=config.authenticate, impersonate=config.impersonate, trail=config.trail
+    )
     app = BodyCapMiddleware(app, max_bytes=config.max_body_bytes)
     app = DeadlineMiddleware(app, deadline_seconds=config.deadline_seconds)
     app = ErrorsMiddleware(app)

@@ -56,6 +56,14 @@ _LIST_QUERY = {
     "timeoutSeconds": "With `watch`: when to end.",
 }
 _DRY_RUN = {"dryRun": "`All`: take the whole path, write nothing."}
+_WRITE = {**_DRY_RUN, "fieldManager": "Who owns the changed fields; `user:NAME` of the caller when absent."}
+_PATCH = {
+    **_DRY_RUN,
+    "fieldManager": "Who owns the fields; an apply needs it.",
+    "force": "With an apply, `true`: take fields over from their owners.",
+}
+_MERGE = "application/merge-patch+json"
+_APPLY = "application/apply-patch+json"
 _PRECONDITIONS = {
     "uid": "Delete only this very object.",
     "resourceVersion": "Delete only this version.",
@@ -183,7 +191,7 @@ def _collection(kind: Kind, path: str, *, in_domain: bool) -> Json:
             kind.kind,
             "201",
             kind.kind,
-            _DRY_RUN,
+            _WRITE,
         )
     return item
 
@@ -198,8 +206,8 @@ def _item(kind: Kind, path: str, *, in_domain: bool) -> Json:
     where = _where(in_domain)
     table = {
         "get": ("get", f"Read {_one(kind)}.", None, {}),
-        "put": ("update", f"Replace {_one(kind)}; needs the current resourceVersion.", kind.kind, _DRY_RUN),
-        "patch": ("patch", f"Merge a patch into {_one(kind)} (RFC 7386).", "", _DRY_RUN),
+        "put": ("update", f"Replace {_one(kind)}; needs the current resourceVersion.", kind.kind, _WRITE),
+        "patch": ("patch", f"Merge a patch into {_one(kind)} (RFC 7386), or apply what a manager wants.", "", _PATCH),
         "delete": ("delete", f"Delete {_one(kind)}.", None, {**_DRY_RUN, **_PRECONDITIONS}),
     }
     return {
@@ -240,7 +248,7 @@ def _operation(
     answer: str,
     query: Mapping[str, str],
 ) -> Json:
-    """One operation; `body` names a schema, "" is a merge patch, None is no body."""
+    """One operation; `body` names a schema, "" is a merge patch or an apply of what it answers, None is no body."""
     operation: Json = {
         "operationId": operation_id,
         "summary": summary,
@@ -251,8 +259,12 @@ def _operation(
         },
     }
     if body == "":
-        patch: Json = {"application/merge-patch+json": {"schema": {"type": "object"}}}
-        operation["requestBody"] = {"required": True, "content": patch}
+        part: Json = {"type": "object", "description": f"The part of {answer} that is to change, or is wanted."}
+        operation["requestBody"] = {"required": True, "content": {t: {"schema": part} for t in (_MERGE, _APPLY)}}
+        operation["responses"]["201"] = {
+            "description": "An apply created it.",
+            "content": _content(reference(answer)),
+        }
     elif body is not None:
         operation["requestBody"] = {"required": True, "content": _content(reference(body))}
     return operation

@@ -29,8 +29,9 @@ class TableForm:
         return [{"name": c.name, "wide": c.wide} for c in self.columns]
 
     def row(self, obj: Wire) -> dict[str, Any]:
-        """One object as a row; its metadata goes along for `-o name` and for watches."""
-        return {"cells": [_cell(c, obj) for c in self.columns], "object": {"metadata": obj["metadata"]}}
+        """One object as a row; its metadata goes along for `-o name` and for watches, less who owns which field."""
+        metadata = {k: v for k, v in obj["metadata"].items() if k != "managedFields"}
+        return {"cells": [_cell(c, obj) for c in self.columns], "object": {"metadata": metadata}}
 
     def table(self, objects: Sequence[Wire], *, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """A list as a table."""

@@ -13,6 +13,8 @@ from starlette.types import ASGIApp
 
 from aspora.apis.builtins import load_kinds
 from aspora.artifacts.interface import ArtifactStore
+from aspora.audit.maintenance import maintain_audit
+from aspora.audit.trail import Audit
 from aspora.client.asgi_transport import AsgiTransport
 from aspora.db.listen import Listener
 from aspora.db.pool import Database
@@ -20,6 +22,8 @@ from aspora.executor.starter import DurableStarter
 from aspora.gateway.app import AppConfig, build_app
 from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
 from aspora.gateway.connection import BoundedConnection
+from aspora.gateway.history.routes import CHANNELS as HISTORY_CHANNELS
+from aspora.gateway.history.routes import HistoryDoor, history_routes
 from aspora.gateway.objects.assembly import ObjectParts, assemble
 from aspora.gateway.objects.bootstrap import admin_key, system_key
 from aspora.gateway.openapi import openapi_document, openapi_routes
@@ -69,6 +73,7 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
     store = PostgresStore(database, listener, clock)
     streams = Streams(metrics=metrics)
     kinds = list(load_kinds())
+    audit = Audit(database)
     objects = assemble(
         store=store,
         kinds=kinds,
@@ -77,6 +82,7 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         clock=clock,
         metrics=metrics,
         streams=streams,
+        trail=audit,
     )
     serve = ServeDoor(
         database=database,
@@ -86,12 +92,23 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         starter=DurableStarter(),
         streams=streams,
         clock=clock,
+        trail=audit,
+    )
+    history = HistoryDoor(
+        database=database, audit=audit, listener=listener, reader=objects.view, streams=streams, clock=clock
     )
     health = HealthDoor(Healths(database), objects.view, clock)
-    own = [*health_routes(health), *serve_routes(serve), *artifact_routes(ArtifactDoor(artifacts, objects.view))]
+    own = [
+        *health_routes(health),
+        *serve_routes(serve),
+        *history_routes(history),
+        *artifact_routes(ArtifactDoor(artifacts, objects.view)),
+    ]
     document = partial(openapi_document, kinds, own, version=aspora_version())
     config = AppConfig(
         authenticate=objects.authenticate,
+        impersonate=objects.authenticate.impersonate,
+        trail=audit,
         clock=clock,
         metrics=metrics,
         version=aspora_version(),
@@ -102,8 +119,10 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         "store": store.run,
         "view": objects.view.run,
         "serve": serve.run,
+        "history": history.run,
         "object-partitions": partial(maintain_objects, database),
         "record-partitions": partial(maintain_records, database, keep_days=settings.record_days),
+        "audit-partitions": partial(maintain_audit, database),
     }
 
     def let_go() -> None:
@@ -157,7 +176,7 @@ async def serve(
 ) -> None:
     """Be a gateway until told to stop."""
     database = await open_database(settings.database_url, max_connections=MAX_CONNECTIONS)
-    listener = Listener(settings.database_url, (OBJECTS_CHANNEL, *SERVE_CHANNELS))
+    listener = Listener(settings.database_url, (OBJECTS_CHANNEL, *SERVE_CHANNELS, *HISTORY_CHANNELS))
     gateway = _build(settings, database, listener, artifact_store(settings))
     transport = AsgiTransport(gateway.app, api_key=config["system_key"])
     support_stop = asyncio.Event()

@@ -69,6 +69,17 @@ class Condition(ApiModel):
     observed_generation: int | None = None
 
 
+class ManagedFieldsEntry(ApiModel):
+    """Fields that one manager owns."""
+
+    manager: str
+    """Who: a tool, a controller, or `user:NAME` of a caller that named none."""
+    operation: Literal["Apply", "Update"]
+    """`Apply` for what is meant to stay as applied, `Update` for what was changed by other writes."""
+    fields: dict[str, Any]
+    """A tree of `f:NAME`; items of lists with identity are `k:KEYS` or `v:VALUE`."""
+
+
 class ObjectMeta(ApiModel):
     """What every object carries beside its spec."""
 
@@ -91,6 +102,8 @@ class ObjectMeta(ApiModel):
     """Free text for tools and people; not selectable."""
     owner_references: list[OwnerReference] = Field(default_factory=list[OwnerReference])
     finalizers: list[str] = Field(default_factory=list)
+    managed_fields: list[ManagedFieldsEntry] = Field(default_factory=list[ManagedFieldsEntry])
+    """Who owns which field. Kept by the server; a write of `[{}]` forgets it all."""
 
 
 class ObjectStatus(ApiModel):

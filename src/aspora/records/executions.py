@@ -80,6 +80,7 @@ class Executions:
             deadline=new.deadline,
             stages=encode(new.stages),
             event=encode({**event, "caller": new.caller}),
+            audit=_audited(new.audit, new.id, new.domain),
         )
         return row is not None
 
@@ -151,11 +152,26 @@ class Executions:
             rows = await _queries.fetch_all(connection, query, limit=_MAX_SWEPT, **parameters)
         return [Swept(ExecutionId(row["id"]), row["state"]) for row in rows]
 
-    async def request_cancel(self, execution: str, *, domain: str, caller: str) -> State | None:
-        """Ask for its end; the state after asking, or None when it has ended already or does not exist."""
+    async def request_cancel(
+        self, execution: str, *, domain: str, caller: str, audit: Mapping[str, Any] | None = None
+    ) -> State | None:
+        """Ask for its end; the state after asking, or None when it has ended already or does not exist.
+
+        Args:
+            execution: Its id.
+            domain: Where it must be.
+            caller: Who asks, for its events.
+            audit: Who asks, in the words of `aspora.audit`, kept in the same transaction; None to keep nothing.
+        """
         async with self._database.connection() as connection:
             row = await _queries.fetch_one(
-                connection, "request_cancel", id=execution, day=day_of(execution), domain=domain, caller=caller
+                connection,
+                "request_cancel",
+                id=execution,
+                day=day_of(execution),
+                domain=domain,
+                caller=caller,
+                audit=_audited(audit, execution, domain),
             )
         return None if row is None else row["state"]
 
@@ -249,6 +265,12 @@ class Executions:
         """The model calls of an execution, in order."""
         async with self._database.connection() as connection:
             return await _queries.fetch_all(connection, "list_model_calls", id=execution, day=day_of(execution))
+
+
+def _audited(act: Mapping[str, Any] | None, execution: str, domain: str) -> str | None:
+    """An act on an execution as `aspora_audit` takes it."""
+    about = {"kind": "Execution", "domain": domain, "name": execution}
+    return None if act is None else encode({**act, **about})
 
 
 def _fence(claim: Claim) -> dict[str, Any]:

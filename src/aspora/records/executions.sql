@@ -14,7 +14,8 @@ with inserted as (
     returning id, day, created_at
 )
 insert into execution_events (execution_id, day, attempt, at, type, data)
-select id, day, 0, created_at, 'Created', %(event)s::json from inserted
+select id, day, 0, created_at, 'Created', %(event)s::json
+from inserted cross join lateral aspora_audit(%(audit)s::jsonb)
 returning execution_id
 
 -- name: claim_inline
@@ -179,7 +180,7 @@ with asked as (
     select id, day, attempt, now(), 'Finished', '{"state": "Cancelled", "reason": "Cancelled"}'::json from asked
     where state = 'Cancelled'
 )
-select state from asked
+select asked.state from asked cross join lateral aspora_audit(%(audit)s::jsonb)
 
 -- name: cancel_requested
 select id from executions

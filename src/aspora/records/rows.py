@@ -20,6 +20,7 @@ class NewExecution:
         input: The wire input; None when `input_ref` names the blob that holds it.
         deadline: When it must have ended, waiting in the queue included.
         stages: Milliseconds spent so far by stage.
+        audit: Who wants it, in the words of `aspora.audit`, kept in the same transaction; None to keep nothing.
     """
 
     id: ExecutionId
@@ -35,6 +36,7 @@ class NewExecution:
     created_at: datetime
     deadline: datetime
     stages: Mapping[str, float]
+    audit: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)

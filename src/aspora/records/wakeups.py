@@ -18,6 +18,8 @@ PENDING: Final = "aspora_pending"
 """An inline execution waits for an executor."""
 CHANGED: Final = "aspora_executions"
 """Executions ended, or events were added."""
+HAPPENED: Final = "aspora_events"
+"""Something happened to an object."""
 CANCELLED: Final = "aspora_cancel"
 """Somebody wants a running execution ended."""
 

@@ -40,6 +40,8 @@ class Write:
         empty_domain: Refuse while any object is in this domain; None when it doesn't matter.
         leader: Refuse when another leader of that name has begun; None for who leads nothing.
         surroundings: What else must be there, or must not.
+        audit: Who writes and why, in the words of `aspora.audit`: kept in the same transaction when the write is
+            accepted. None to keep nothing.
     """
 
     op: Literal["create", "update", "update_status", "delete"]
@@ -51,6 +53,7 @@ class Write:
     empty_domain: str | None = None
     leader: Leadership | None = None
     surroundings: tuple[Surrounding, ...] = ()
+    audit: Wire | None = None
 
 
 @dataclass(frozen=True, slots=True)

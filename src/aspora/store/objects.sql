@@ -23,7 +23,14 @@ left join lateral (
 order by page.domain, page.name
 
 -- name: write_objects
-select outcome, result, present_version from aspora_write_objects(%(writes)s::jsonb)
+-- What is accepted is audited here, in the same transaction and under the same lock.
+with given as materialized (select %(writes)s::jsonb as writes)
+select written.outcome, written.result, written.present_version
+from given
+cross join lateral aspora_write_objects(given.writes)
+    with ordinality as written (outcome, result, present_version, place)
+cross join lateral aspora_audit_write(given.writes -> (written.place - 1)::integer, written.outcome, written.result)
+order by written.place
 
 -- name: read_position
 -- `is_lost`: the version was given out in a history that this database does not have.

@@ -16,7 +16,7 @@ SERVER_OWNED = frozenset({"uid", "resourceVersion", "generation", "creationTimes
 MAX_DEPTH = 100
 MAX_NAME_BYTES = 253
 
-_LEFT_OUT_WHEN_EMPTY = frozenset({"labels", "annotations", "ownerReferences", "finalizers"})
+_LEFT_OUT_WHEN_EMPTY = frozenset({"labels", "annotations", "ownerReferences", "finalizers", "managedFields"})
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -35,6 +35,8 @@ def payload(write: Write, *, uid: str, at: str) -> dict[str, Any]:
     _check_key(key)
     item: dict[str, Any] = {"op": write.op, "kind": key.kind, "domain": key.domain, "name": key.name, "at": at}
     item |= _conditions(write)
+    if write.audit is not None:
+        item["audit"] = write.audit
     if write.op == "create":
         item["uid"] = uid
     if write.op != "delete":

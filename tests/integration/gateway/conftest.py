@@ -17,10 +17,13 @@ from aspora.access.keys import KeyId, mint_key
 from aspora.apis.builtins import load_kinds
 from aspora.artifacts.interface import ArtifactStore
 from aspora.artifacts.store import open_artifacts
+from aspora.audit.trail import Audit
 from aspora.db.listen import Listener
 from aspora.db.pool import Database
 from aspora.gateway.app import AppConfig, build_app
 from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
+from aspora.gateway.history.routes import CHANNELS as HISTORY_CHANNELS
+from aspora.gateway.history.routes import HistoryDoor, history_routes
 from aspora.gateway.objects.assembly import ObjectParts, assemble
 from aspora.gateway.objects.bootstrap import admin_key, system_key
 from aspora.gateway.openapi import openapi_document, openapi_routes
@@ -117,14 +120,16 @@ class Door:
     streams: Streams
     artifacts: ArtifactStore
     stop: asyncio.Event
+    audit: Audit
 
 
 @pytest.fixture
 async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[Door]:
     clock, metrics, stop = SystemClock(), Metrics(), asyncio.Event()
-    listener = Listener(dsn, [CHANNEL])
+    listener = Listener(dsn, [CHANNEL, *HISTORY_CHANNELS])
     store = PostgresStore(database, listener, clock)
     streams = Streams(metrics=metrics)
+    audit = Audit(database)
     artifacts = open_artifacts(tmp_path / "artifacts")
     for packed in PACKED.values():
         await artifacts.put(packed.data)
@@ -136,10 +141,16 @@ async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[D
         clock=clock,
         metrics=metrics,
         streams=streams,
+        trail=audit,
     )
-    own = artifact_routes(ArtifactDoor(artifacts, parts.view))
+    history = HistoryDoor(
+        database=database, audit=audit, listener=listener, reader=parts.view, streams=streams, clock=clock
+    )
+    own = [*artifact_routes(ArtifactDoor(artifacts, parts.view)), *history_routes(history)]
     config = AppConfig(
         authenticate=parts.authenticate,
+        impersonate=parts.authenticate.impersonate,
+        trail=audit,
         clock=clock,
         metrics=metrics,
         version="0.0.0",
@@ -150,7 +161,8 @@ async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[D
     admin = mint_key(KeyId("", "admin")).text
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", access_log=False))
     tasks = [
-        asyncio.create_task(t, name=n) for n, t in {"listen": listener.run(stop), "store": store.run(stop)}.items()
+        asyncio.create_task(t, name=n)
+        for n, t in {"listen": listener.run(stop), "store": store.run(stop), "history": history.run(stop)}.items()
     ]
     await parts.bootstrap.run(shipped=default_objects(), keys=[admin_key(admin), system_key(mint_key().text)])
     tasks.append(asyncio.create_task(parts.view.run(stop), name="view"))
@@ -160,7 +172,9 @@ async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[D
         await asyncio.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     async with aiohttp.ClientSession() as session:
-        yield Door(Api(session, f"http://127.0.0.1:{port}", admin), app, admin, parts, store, streams, artifacts, stop)
+        yield Door(
+            Api(session, f"http://127.0.0.1:{port}", admin), app, admin, parts, store, streams, artifacts, stop, audit
+        )
     streams.close_all()
     server.should_exit = True
     stop.set()

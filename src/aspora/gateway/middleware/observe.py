@@ -77,4 +77,5 @@ class ObserveMiddleware:
             status=status,
             milliseconds=round(seconds * 1000, 1),
             caller=caller.name if caller is not None else "",
+            **({"impersonated_by": caller.impersonated_by} if caller is not None and caller.impersonated_by else {}),
         )

@@ -9,6 +9,9 @@ from aspora.access.authenticate import KINDS_READ, Authenticator
 from aspora.admission.builtins import load_chain
 from aspora.admission.interface import AdmissionPorts, ArtifactPresence
 from aspora.apis.kind import Kind
+from aspora.audit.interface import RefusalTrail
+from aspora.gateway.auditing import Auditor
+from aspora.gateway.objects.apply import ObjectApplies
 from aspora.gateway.objects.bootstrap import Bootstrap
 from aspora.gateway.objects.reads import ObjectReads
 from aspora.gateway.objects.resources import Resources
@@ -29,7 +32,7 @@ class ObjectParts:
     Attributes:
         routes: For `build_app`, last among its parts.
         view: To be run (`view.run`) and to be read by other parts.
-        authenticate: For `AppConfig`.
+        authenticate: For `AppConfig`, as its `impersonate` is.
         bootstrap: To be run once before serving.
         resources: All kinds.
     """
@@ -50,6 +53,7 @@ def assemble(
     clock: Clock,
     metrics: Metrics,
     streams: Streams,
+    trail: RefusalTrail | None = None,
 ) -> ObjectParts:
     """Put the door together over a store.
 
@@ -61,6 +65,7 @@ def assemble(
         clock: For instants in objects and for expiry.
         metrics: Where to count.
         streams: Shared by all parts that stream.
+        trail: Is told of refused writes; None to tell nobody.
     """
     resources = Resources(kinds)
     view = ObjectView(store=store, tail_age_seconds=tail_age_seconds, metrics=metrics)
@@ -75,7 +80,7 @@ def assemble(
         metrics=metrics,
     )
     watches = ObjectWatches(store=store, reads=reads)
-    door = ObjectDoor(resources, reads, writes, watches, streams, clock)
+    door = ObjectDoor(resources, reads, writes, ObjectApplies(writes), watches, streams, clock, Auditor(trail))
     return ObjectParts(
         routes=object_routes(door),
         view=view,

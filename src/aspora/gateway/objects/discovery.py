@@ -9,6 +9,8 @@ from aspora.gateway.objects.resources import ResourceInfo, Resources, resource_i
 from aspora.meta.errors import API_VERSION
 
 RECORDS = (
+    ResourceInfo("audit", "audit", "AuditEvent", "Cluster", ("list",)),
+    ResourceInfo("events", "event", "Event", "Either", ("create", "list", "watch"), ("ev",)),
     ResourceInfo("executions", "execution", "Execution", "Domain", ("cancel", "create", "get", "list"), ("exec", "ex")),
     ResourceInfo("nodes", "node", "Node", "Cluster", ("get", "list"), ("no",)),
 )

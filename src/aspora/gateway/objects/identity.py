@@ -30,6 +30,8 @@ def who_am_i(caller: Caller) -> Mapping[str, Any]:
         "roles": list(caller.roles),
         "grants": [_grant_body(g) for g in caller.grants],
     }
+    if caller.impersonated_by:
+        body["impersonatedBy"] = caller.impersonated_by
     if caller.expires_at is not None:
         body["expiresAt"] = rfc3339(caller.expires_at)
     return body

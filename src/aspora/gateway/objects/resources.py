@@ -9,7 +9,9 @@ from aspora.meta.errors import MethodNotAllowed, NotFound
 from aspora.meta.names import check_name, did_you_mean
 from aspora.store.interface import Key
 
-RESERVED_PLURALS = frozenset({"artifacts", "can-i", "executions", "explain", "health", "nodes", "status", "whoami"})
+RESERVED_PLURALS = frozenset(
+    {"artifacts", "audit", "can-i", "events", "executions", "explain", "health", "nodes", "status", "users", "whoami"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The HTTP side of the object door: requests in, service calls, answers out."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast, get_args
@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from aspora.access.authorize import is_allowed
 from aspora.client.interface import Propagation
+from aspora.gateway.auditing import Auditor, Handler, note_name
 from aspora.gateway.http import (
     caller_of,
     flag_in,
@@ -23,6 +24,7 @@ from aspora.gateway.http import (
     wants,
 )
 from aspora.gateway.json_body import parse_json_object
+from aspora.gateway.objects.apply import APPLY_PATCH_TYPE, ObjectApplies
 from aspora.gateway.objects.discovery import explanation, resource_list
 from aspora.gateway.objects.forms import event_body, list_body, object_body
 from aspora.gateway.objects.hidden import check_fields
@@ -32,6 +34,7 @@ from aspora.gateway.objects.reads import ObjectReads, Selection
 from aspora.gateway.objects.resources import Resources, Target
 from aspora.gateway.objects.watches import ObjectWatches, watch_seconds
 from aspora.gateway.objects.writes import ObjectWrites, Preconditions, Written
+from aspora.gateway.origin import FIELD_MANAGER, Origin, origin_of
 from aspora.gateway.streams import LinesResponse, Streams
 from aspora.kit.clock import Clock
 from aspora.meta.errors import BadRequest
@@ -43,11 +46,11 @@ DEFAULT_LIMIT = 500
 
 _SELECTION = ("labelSelector", "fieldSelector")
 _LIST = (*_SELECTION, "limit", "continue", "watch", "resourceVersion", "timeoutSeconds")
-_WRITE = ("dryRun",)
+_DRY_RUN = ("dryRun",)
+_WRITE = (*_DRY_RUN, FIELD_MANAGER)
+_APPLY = (*_WRITE, "force")
 _WATCH_ONLY = ("resourceVersion", "timeoutSeconds")
 _LIST_ONLY = ("limit", "continue")
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,11 @@ class ObjectDoor:
     resources: Resources
     reads: ObjectReads
     writes: ObjectWrites
+    applies: ObjectApplies
     watches: ObjectWatches
     streams: Streams
     clock: Clock
+    auditor: Auditor
 
     async def discover(self, request: Request) -> Response:
         """All resources of the API."""
@@ -108,39 +113,73 @@ class ObjectDoor:
 
     async def create(self, request: Request) -> Response:
         """Store a new object."""
-        dry_run = _dry_run(query_of(request, _WRITE))
+        query = query_of(request, _WRITE)
+        dry_run = _dry_run(query)
         obj = await read_json_object(request)
-        written = await self.writes.create(caller_of(request), self._target(request), obj, dry_run=dry_run)
+        if isinstance(obj.get("metadata"), Mapping):
+            note_name(request, obj["metadata"].get("name"))
+        written = await self.writes.create(
+            caller_of(request), self._target(request), obj, dry_run=dry_run, origin=_origin(request, query)
+        )
         return _written_response(written, status=200 if dry_run else 201)
 
     async def update(self, request: Request) -> Response:
         """Replace an object's spec and metadata; needs the current `metadata.resourceVersion`."""
-        dry_run = _dry_run(query_of(request, _WRITE))
+        query = query_of(request, _WRITE)
+        origin, dry_run = _origin(request, query), _dry_run(query)
         obj = await read_json_object(request)
         target = self._target(request)
         update = self.writes.update_status if target.is_status else self.writes.update
-        return _written_response(await update(caller_of(request), target, obj, dry_run=dry_run))
+        return _written_response(await update(caller_of(request), target, obj, dry_run=dry_run, origin=origin))
 
     async def patch(self, request: Request) -> Response:
-        """Change parts of an object by a JSON merge patch (RFC 7386)."""
-        dry_run = _dry_run(query_of(request, _WRITE))
-        if media_type(request) != MERGE_PATCH_TYPE:
-            raise BadRequest(
-                f"a patch of type {printable(media_type(request))!r} is not known; send {MERGE_PATCH_TYPE}"
-            )
+        """Change parts of an object by a JSON merge patch (RFC 7386), or apply all that a field manager wants of it."""
+        match media_type(request):
+            case t if t == MERGE_PATCH_TYPE:
+                return await self._merge(request)
+            case t if t == APPLY_PATCH_TYPE:
+                return await self._apply(request)
+            case other:
+                raise BadRequest(
+                    f"a patch of type {printable(other)!r} is not known; send {MERGE_PATCH_TYPE} or {APPLY_PATCH_TYPE}"
+                )
+
+    async def _merge(self, request: Request) -> Response:
+        query = query_of(request, _WRITE)
+        origin, dry_run = _origin(request, query), _dry_run(query)
         patch = parse_json_object(await request.body())
         return _written_response(
-            await self.writes.patch(caller_of(request), self._target(request), patch, dry_run=dry_run)
+            await self.writes.patch(caller_of(request), self._target(request), patch, dry_run=dry_run, origin=origin)
         )
+
+    async def _apply(self, request: Request) -> Response:
+        query = query_of(request, _APPLY)
+        if not query.get(FIELD_MANAGER):
+            raise BadRequest(f"an apply says whose fields these are: {FIELD_MANAGER}=NAME")
+        dry_run = _dry_run(query)
+        applied = await self.applies.apply(
+            caller_of(request),
+            self._target(request),
+            parse_json_object(await request.body()),
+            origin=_origin(request, query),
+            force=flag_in(query, "force"),
+            dry_run=dry_run,
+        )
+        return _written_response(applied.written, status=201 if applied.is_new and not dry_run else 200)
 
     async def delete(self, request: Request) -> Response:
         """Delete an object; `uid` and `resourceVersion` in the query or in a body's `preconditions` must match."""
-        query = query_of(request, (*_WRITE, "uid", "resourceVersion", "propagationPolicy"))
+        query = query_of(request, (*_DRY_RUN, "uid", "resourceVersion", "propagationPolicy"))
         given = _preconditions(await request.body(), query)
         dry_run = _dry_run(query)
         return _written_response(
             await self.writes.delete(
-                caller_of(request), self._target(request), given, dry_run=dry_run, propagation=_propagation(query)
+                caller_of(request),
+                self._target(request),
+                given,
+                dry_run=dry_run,
+                propagation=_propagation(query),
+                origin=_origin(request, query),
             )
         )
 
@@ -193,14 +232,27 @@ def object_routes(door: ObjectDoor) -> list[BaseRoute]:
 
 
 def _collection_routes(door: ObjectDoor, path: str) -> list[Route]:
-    return [Route(path, _by_method({"GET": door.list_or_watch, "POST": door.create}), methods=["GET", "POST"])]
+    handlers = {"GET": door.list_or_watch, "POST": _audited(door, door.create, "create")}
+    return [Route(path, _by_method(handlers), methods=list(handlers))]
 
 
 def _item_routes(door: ObjectDoor, path: str, *, status: bool = False) -> list[Route]:
-    handlers: dict[str, Handler] = {"GET": door.get, "PUT": door.update}
+    update = _audited(door, door.update, "update_status" if status else "update")
+    handlers: dict[str, Handler] = {"GET": door.get, "PUT": update}
     if not status:
-        handlers |= {"PATCH": door.patch, "DELETE": door.delete}
+        handlers |= {"PATCH": _audited(door, door.patch, "patch"), "DELETE": _audited(door, door.delete, "delete")}
     return [Route(path, _by_method(handlers), methods=list(handlers))]
+
+
+def _audited(door: ObjectDoor, handler: Handler, verb: str) -> Handler:
+    def verb_of(request: Request) -> str:
+        return "apply" if media_type(request) == APPLY_PATCH_TYPE else verb
+
+    def kind_of(request: Request) -> str:
+        plural: str = request.path_params["plural"]
+        return next((kind.kind for kind in door.resources.kinds() if kind.plural == plural), plural)
+
+    return door.auditor.around(handler, verb=verb_of, kind=kind_of)
 
 
 def _by_method(handlers: Mapping[str, Handler]) -> Handler:
@@ -214,6 +266,10 @@ def _selection(target: Target, query: Mapping[str, str]) -> Selection:
     fields = parse_selector(query.get("fieldSelector", ""), what="field")
     check_fields(target.kind, fields)
     return Selection(target.domain, parse_selector(query.get("labelSelector", "")), fields)
+
+
+def _origin(request: Request, query: Mapping[str, str]) -> Origin:
+    return origin_of(request, manager=query.get(FIELD_MANAGER, ""))
 
 
 def _dry_run(query: Mapping[str, str]) -> bool:

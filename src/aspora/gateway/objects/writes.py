@@ -3,7 +3,7 @@
 A dry run takes the whole path and stops before the store's write.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,9 +15,11 @@ from aspora.client.interface import Propagation
 from aspora.gateway.objects.domains import require_empty
 from aspora.gateway.objects.hidden import mask, restore
 from aspora.gateway.objects.merge_patch import merge_patch
+from aspora.gateway.objects.ownership import updated, without_claims
 from aspora.gateway.objects.reads import DOMAIN_KIND, ObjectReads
 from aspora.gateway.objects.resources import Resources, Target, require_place, require_verb
 from aspora.gateway.objects.view import ObjectView
+from aspora.gateway.origin import INSIDE, Origin
 from aspora.kit.clock import Clock
 from aspora.meta.errors import AlreadyExists, BadRequest, Conflict, FieldError, Invalid, NotFound
 from aspora.meta.objects import PROPAGATION_FINALIZERS, rfc3339
@@ -25,7 +27,10 @@ from aspora.store.interface import Key, Store, Wire, Write
 from aspora.telemetry.metrics import Metrics
 from aspora.telemetry.names import ADMISSION_SECONDS, OBJECT_WRITES
 
-PATCH_ATTEMPTS = 5
+WRITE_ATTEMPTS = 5
+
+Owned = Callable[[Wire], Wire]
+"""From an admitted object to the one to store, with its field ownership; may refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,49 +79,84 @@ class ObjectWrites:
         self._writes = metrics.counter(OBJECT_WRITES)
         self._admission_seconds = metrics.histogram(ADMISSION_SECONDS)
 
-    async def create(self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool) -> Written:
-        """Store a new object; its name comes from its metadata."""
+    async def find(self, target: Target) -> Wire | None:
+        """The object as stored, for those who write it; None when there is none."""
+        try:
+            return await self._store.get(target.key)
+        except NotFound:
+            return None
+
+    async def create(
+        self,
+        caller: Caller,
+        target: Target,
+        given: Mapping[str, Any],
+        *,
+        dry_run: bool,
+        origin: Origin = INSIDE,
+        verb: str = "create",
+        owned: Owned | None = None,
+    ) -> Written:
+        """Store a new object; its name comes from its metadata.
+
+        Args:
+            caller: Who.
+            target: Where.
+            given: The object.
+            dry_run: Stop before the write.
+            origin: Where the write comes from.
+            verb: As the audit has it.
+            owned: Says who owns which field; None for the caller, who owns what they gave.
+        """
         require_verb(target.kind, "create")
         require_place(target)
         obj, target = identified(given, target)
         authorize(caller, "create", target.plural, target.domain, target.name)
         if target.domain:
             await self._require_living_domain(target.domain)
-        admitted = await self._admit("create", caller, target, old=None, new=obj, dry_run=dry_run)
+        new = without_claims(obj, None)
+        admitted = await self._admit("create", caller, target, old=None, new=new, dry_run=dry_run)
+        manager = origin.manager_of(caller)
+        admitted = _owned(admitted, owned or (lambda new: updated(target.kind, None, new, obj, manager=manager)))
         if dry_run:
             await self._require_absent(target)
             return self._written(target, self._as_created(admitted), admitted)
         home = Key(DOMAIN_KIND, "", target.domain) if target.domain else None
-        write = Write("create", target.key, admitted.object, lives_in=home)
-        stored = await self._write(caller, target, write, admitted)
-        return self._written(target, stored, admitted)
+        audit = origin.act(caller, verb).to_wire()
+        write = Write("create", target.key, admitted.object, lives_in=home, audit=audit)
+        return self._written(target, await self._write(caller, target, write, admitted), admitted)
 
-    async def update(self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool) -> Written:
+    async def update(
+        self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool, origin: Origin = INSIDE
+    ) -> Written:
         """Replace spec and metadata of the object that the sender read."""
         require_verb(target.kind, "update")
         obj, target = identified(given, target)
         authorize(caller, "update", target.plural, target.domain, target.name)
         old = await self._store.get(target.key)
-        _require_current(old, obj, required=True)
-        return await self._replace(caller, target, old, obj, dry_run=dry_run)
+        require_current(old, obj, required=True)
+        return await self.replace(caller, target, old, obj, dry_run=dry_run, origin=origin, verb="update")
 
     async def update_status(
-        self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool
+        self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool, origin: Origin = INSIDE
     ) -> Written:
         """Replace the status alone."""
         require_verb(target.kind, "update")
         obj, target = identified(given, target)
         authorize(caller, "update", target.plural, target.domain, target.name)
         old = await self._store.get(target.key)
-        _require_current(old, obj, required=True)
+        require_current(old, obj, required=True)
         new = {**old, "status": obj.get("status") or {}}
         admitted = await self._admit("update_status", caller, target, old=old, new=new, dry_run=dry_run)
         if dry_run:
             return self._written(target, admitted.object or {}, admitted)
-        write = Write("update_status", target.key, admitted.object, expected_version=_version(old))
+        audit = origin.act(caller, "update_status").to_wire()
+        write = Write("update_status", target.key, admitted.object, expected_version=_version(old), audit=audit)
         return self._written(target, await self._write(caller, target, write, admitted), admitted)
 
-    async def patch(self, caller: Caller, target: Target, patch: Mapping[str, Any], *, dry_run: bool) -> Written:
+    async def patch(
+        self, caller: Caller, target: Target, patch: Mapping[str, Any], *, dry_run: bool, origin: Origin = INSIDE
+    ) -> Written:
         """Merge a patch into the object as it is now; unless the patch names a version, a race is run again."""
         require_verb(target.kind, "patch")
         authorize(caller, "patch", target.plural, target.domain, target.name)
@@ -126,14 +166,14 @@ class ObjectWrites:
             )
             raise Invalid("a patch changes metadata and spec alone", details=[problem])
         pinned = isinstance(patch.get("metadata"), Mapping) and "resourceVersion" in patch["metadata"]
-        for attempt in range(PATCH_ATTEMPTS):
+        for attempt in range(WRITE_ATTEMPTS):
             old = await self._store.get(target.key)
             obj, target = identified(merge_patch(old, patch), target)
-            _require_current(old, obj, required=False)
+            require_current(old, obj, required=False)
             try:
-                return await self._replace(caller, target, old, obj, dry_run=dry_run)
+                return await self.replace(caller, target, old, obj, dry_run=dry_run, origin=origin, verb="patch")
             except Conflict:
-                if pinned or attempt == PATCH_ATTEMPTS - 1:
+                if pinned or attempt == WRITE_ATTEMPTS - 1:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
@@ -145,6 +185,7 @@ class ObjectWrites:
         *,
         dry_run: bool,
         propagation: Propagation | None = None,
+        origin: Origin = INSIDE,
     ) -> Written:
         """Remove the object, or mark it when finalizers hold it; answers its last form.
 
@@ -160,34 +201,62 @@ class ObjectWrites:
         admitted = await self._admit("delete", caller, target, old=old, new=None, dry_run=dry_run)
         if dry_run:
             return self._written(target, old, admitted)
-        held = await self._hold(caller, target, old, propagation)
+        held = await self._hold(caller, target, old, propagation, origin)
         write = Write(
             "delete",
             target.key,
             expected_version=_version(held) if preconditions.resource_version else None,
             expected_uid=preconditions.uid or old["metadata"].get("uid"),
             empty_domain=target.key.name if is_domain else None,
+            audit=origin.act(caller, "delete").to_wire(),
         )
         return self._written(target, await self._write(caller, target, write, admitted), admitted)
 
-    async def _hold(self, caller: Caller, target: Target, old: Wire, propagation: Propagation | None) -> Wire:
+    async def _hold(
+        self, caller: Caller, target: Target, old: Wire, propagation: Propagation | None, origin: Origin
+    ) -> Wire:
         """The object with the finalizer by which the garbage collector knows the propagation that was asked for."""
         finalizer = PROPAGATION_FINALIZERS.get(propagation or "")
         finalizers: list[str] = old["metadata"].get("finalizers", [])
         if finalizer is None or finalizer in finalizers or "deletionTimestamp" in old["metadata"]:
             return old
         held = {**old, "metadata": {**old["metadata"], "finalizers": [*finalizers, finalizer]}}
-        write = Write("update", target.key, held, expected_version=_version(old))
+        audit = origin.act(caller, "update").to_wire()
+        write = Write("update", target.key, held, expected_version=_version(old), audit=audit)
         return await self._write(caller, target, write, Admitted(held))
 
-    async def _replace(
-        self, caller: Caller, target: Target, old: Wire, obj: Mapping[str, Any], *, dry_run: bool
+    async def replace(
+        self,
+        caller: Caller,
+        target: Target,
+        old: Wire,
+        obj: Mapping[str, Any],
+        *,
+        dry_run: bool,
+        origin: Origin,
+        verb: str,
+        owned: Owned | None = None,
     ) -> Written:
-        new = restore(target.kind, old, obj)
+        """Store a new form of an object that was just read; the caller has been authorized for the verb.
+
+        Args:
+            caller: Who.
+            target: Which.
+            old: As stored; the write is refused when that has changed.
+            obj: The whole new form.
+            dry_run: Stop before the write.
+            origin: Where the write comes from.
+            verb: As the audit has it.
+            owned: Says who owns which field; None for the caller, who owns what they changed.
+        """
+        new = restore(target.kind, old, without_claims(obj, old))
         admitted = await self._admit("update", caller, target, old=old, new=new, dry_run=dry_run)
+        manager = origin.manager_of(caller)
+        admitted = _owned(admitted, owned or (lambda new: updated(target.kind, old, new, obj, manager=manager)))
         if dry_run:
             return self._written(target, _as_updated(old, admitted), admitted)
-        write = Write("update", target.key, admitted.object, expected_version=_version(old))
+        audit = origin.act(caller, verb).to_wire()
+        write = Write("update", target.key, admitted.object, expected_version=_version(old), audit=audit)
         return self._written(target, await self._write(caller, target, write, admitted), admitted)
 
     async def _admit(
@@ -262,7 +331,7 @@ def identified(given: Mapping[str, Any], target: Target) -> tuple[dict[str, Any]
     return {**given, "metadata": own}, Target(target.kind, target.domain or "", name, target.is_status)
 
 
-def _require_current(old: Wire, obj: Mapping[str, Any], *, required: bool) -> None:
+def require_current(old: Wire, obj: Mapping[str, Any], *, required: bool) -> None:
     """The sender's version and uid are those of the stored object."""
     sent: Mapping[str, Any] = obj["metadata"]
     version, uid = sent.get("resourceVersion"), sent.get("uid")
@@ -290,6 +359,10 @@ def _require_preconditions(old: Wire, wanted: Preconditions) -> None:
             f"{old['kind']} {name!r} has changed: it is at resourceVersion {_version(old)!r},"
             f" not {str(wanted.resource_version)[:40]!r}; read it again and redo the change"
         )
+
+
+def _owned(admitted: Admitted, owned: Owned) -> Admitted:
+    return replace(admitted, object=owned(admitted.object or {}))
 
 
 def _version(obj: Wire) -> str:

@@ -11,6 +11,7 @@ from aspora.access.interface import Caller, ObjectReader
 from aspora.apis.skill_class import execution_class
 from aspora.artifacts.interface import ArtifactStore
 from aspora.db.pool import Connection, Database
+from aspora.gateway.origin import INSIDE, Origin
 from aspora.gateway.serve.run_request import RunRequest
 from aspora.kit.clock import Clock
 from aspora.meta.errors import Internal
@@ -45,6 +46,7 @@ class Order:
         key: The idempotency key; None for none.
         waits: Somebody waits for the answer.
         began: The clock's monotonic instant of its arrival.
+        origin: Where it comes from, for the audit.
     """
 
     caller: Caller
@@ -54,6 +56,7 @@ class Order:
     key: str | None
     waits: bool
     began: float
+    origin: Origin = INSIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,7 @@ class Acceptance:
             trigger=order.request.trigger,
             created_at=now,
             deadline=now + timedelta(seconds=timeout_seconds + queue_seconds),
+            audit=order.origin.act(order.caller, "create").to_wire(),
             stages={"gateway": round((self._clock.monotonic() - order.began) * 1000, 1)},
         )
 

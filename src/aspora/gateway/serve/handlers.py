@@ -13,6 +13,7 @@ from aspora.access.interface import ObjectReader
 from aspora.artifacts.interface import ArtifactStore
 from aspora.db.listen import Listener
 from aspora.gateway.http import caller_of, flag_in, integer_in, json_response, query_of, read_json_object, wants
+from aspora.gateway.origin import origin_of
 from aspora.gateway.serve.acceptance import PLURAL, Acceptance, Order
 from aspora.gateway.serve.contract import DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT_SECONDS
 from aspora.gateway.serve.following import events_so_far, follow
@@ -65,6 +66,7 @@ class ServeHandlers:
             key=idempotency_key(request.headers.getlist("idempotency-key")),
             waits=wait_seconds > 0,
             began=began,
+            origin=origin_of(request),
         )
         accepted = await self.acceptance.accept(order)
         row = await self._ended(accepted.id, wait_seconds)
@@ -109,7 +111,9 @@ class ServeHandlers:
         wait_seconds = integer_in(query, "wait", default=0, minimum=0, maximum=MAX_WAIT_SECONDS)
         row = await self._find(request, "cancel")
         execution, domain = ExecutionId(row["id"]), row["domain"]
-        state = await self.executions.request_cancel(execution, domain=domain, caller=caller_of(request).name)
+        caller = caller_of(request)
+        act = origin_of(request).act(caller, "cancel").to_wire()
+        state = await self.executions.request_cancel(execution, domain=domain, caller=caller.name, audit=act)
         if state is None:
             ended = await self.executions.get(execution)
             if ended["state"] != "Cancelled":

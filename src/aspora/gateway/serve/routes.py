@@ -3,16 +3,16 @@
 import asyncio
 from typing import Final
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute
 
 from aspora.access.interface import ObjectReader
 from aspora.artifacts.interface import ArtifactStore
+from aspora.audit.interface import RefusalTrail
 from aspora.db.listen import Listener
 from aspora.db.pool import Database
+from aspora.gateway.auditing import Auditor
 from aspora.gateway.contract import ContractRoute
+from aspora.gateway.refusals import refusals
 from aspora.gateway.serve import contract
 from aspora.gateway.serve.acceptance import PLURAL, Acceptance
 from aspora.gateway.serve.handlers import NODES, ServeHandlers
@@ -20,7 +20,6 @@ from aspora.gateway.serve.waiting import EndWatch
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import Clock
 from aspora.kit.supervise import run_loops
-from aspora.meta.errors import MethodNotAllowed
 from aspora.records.events import Events
 from aspora.records.executions import Executions
 from aspora.records.interface import ExecutionStarter
@@ -30,7 +29,7 @@ from aspora.records.wakeups import CHANGED, Wakeups
 CHANNELS: Final = (CHANGED,)
 """What the gateway's listener must listen to."""
 
-_ALL_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+EXECUTION: Final = "Execution"
 _GRACE_SECONDS: Final = 1.0
 
 
@@ -41,6 +40,7 @@ class ServeDoor:
         listener: Must hear `CHANNELS`.
         blobs: Where large inputs and results are.
         starter: Starts durable executions.
+        trail: Is told of refused runs and cancellations; None to tell nobody.
     """
 
     def __init__(
@@ -53,7 +53,9 @@ class ServeDoor:
         starter: ExecutionStarter,
         streams: Streams,
         clock: Clock,
+        trail: RefusalTrail | None = None,
     ) -> None:
+        self.auditor = Auditor(trail)
         executions = Executions(database)
         self._wakeups = Wakeups(database)
         self._ends = EndWatch(executions, listener)
@@ -96,8 +98,10 @@ def serve_routes(door: ServeDoor) -> list[BaseRoute]:
     in_domain = f"/api/v1/domains/{{domain}}/{PLURAL}"
     anywhere = f"/api/v1/{PLURAL}"
     of_skill = f"/api/v1/domains/{{domain}}/skills/{{skill}}/{PLURAL}"
+    run = door.auditor.around(handlers.run_skill, verb=lambda _: "create", kind=lambda _: EXECUTION)
+    cancel = door.auditor.around(handlers.cancel, verb=lambda _: "cancel", kind=lambda _: EXECUTION)
     routes = [
-        ContractRoute(of_skill, handlers.run_skill, contract.RUN, methods=["POST"]),
+        ContractRoute(of_skill, run, contract.RUN, methods=["POST"]),
         ContractRoute(in_domain, handlers.list_executions, contract.LIST),
         ContractRoute(anywhere, handlers.list_executions, contract.LIST),
         ContractRoute(f"/api/v1/{NODES}", handlers.list_nodes, contract.LIST_NODES),
@@ -106,30 +110,5 @@ def serve_routes(door: ServeDoor) -> list[BaseRoute]:
     for base in (in_domain, anywhere):
         routes.append(ContractRoute(f"{base}/{{name}}", handlers.get_execution, contract.GET))
         routes.append(ContractRoute(f"{base}/{{name}}/events", handlers.get_events, contract.EVENTS))
-        routes.append(ContractRoute(f"{base}/{{name}}/cancel", handlers.cancel, contract.CANCEL, methods=["POST"]))
-    return [*routes, *(_Refusals(route) for route in routes)]
-
-
-class _Refusals(BaseRoute):
-    """Answers a record's path for the methods that records do not have, before a generic object route can.
-
-    Not a `Route`, so that nobody publishes it as something that works.
-    """
-
-    def __init__(self, route: Route) -> None:
-        allowed = ", ".join(sorted((route.methods or set()) - {"HEAD"}))
-
-        async def refuse(request: Request) -> Response:
-            raise MethodNotAllowed(
-                f"{request.method} is not answered at {route.path!r}: records are never edited; allowed: {allowed}"
-            )
-
-        self._route = Route(route.path, refuse, methods=_ALL_METHODS)
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether the path is the one."""
-        return self._route.matches(scope)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse."""
-        await self._route.handle(scope, receive, send)
+        routes.append(ContractRoute(f"{base}/{{name}}/cancel", cancel, contract.CANCEL, methods=["POST"]))
+    return [*routes, *refusals(routes)]
