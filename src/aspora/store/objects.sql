@@ -1,4 +1,4 @@
--- The store's statements. What writes lies in functions of migration 0001_objects.
+-- The store's statements. What writes lies in functions of the migrations 0001_objects and 0008_batched_writes.
 
 -- name: get_object
 select object from objects
@@ -24,6 +24,12 @@ order by page.domain, page.name
 
 -- name: write_objects
 select outcome, result, present_version from aspora_write_objects(%(writes)s::jsonb)
+
+-- name: write_independent_objects
+select outcome, result, present_version from aspora_write_independent_objects(%(writes)s::jsonb)
+
+-- name: write_doubtful_objects
+select outcome, result, present_version from aspora_write_doubtful_objects(%(writes)s::text[])
 
 -- name: read_position
 -- `is_lost`: the version was given out in a history that this database does not have.
