@@ -7,7 +7,8 @@ cancelled task, a deadline) befalls no other.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -47,7 +48,9 @@ class _Entry(Generic[AnswerT]):
     def __init__(self, items: Sequence[Item]) -> None:
         self.items = items
         self.size_bytes = sum(item.size_bytes for item in items)
-        self.answers: asyncio.Future[Sequence[AnswerT]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.came_at = loop.time()
+        self.answers: asyncio.Future[Sequence[AnswerT]] = loop.create_future()
 
     @property
     def is_over(self) -> bool:
@@ -63,10 +66,6 @@ class _Entry(Generic[AnswerT]):
         """Fail; each caller gets an error of its own, for raising one adds to it."""
         if not self.answers.done():
             self.answers.set_exception(_copy(error) if isinstance(error, StatusError) else error)
-
-    def expire(self, waited_seconds: float) -> None:
-        """Fail because the writes before these took too long."""
-        self.fail(Timeout(f"the writes before these took over {waited_seconds:g} s; nothing was written"))
 
 
 class Batcher(Generic[AnswerT]):
@@ -104,22 +103,12 @@ class Batcher(Generic[AnswerT]):
         self._waiting_bytes += entry.size_bytes
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_all(), name="store-batches")
-        deadline = asyncio.get_running_loop().call_later(
-            self._limits.wait_seconds, self._expire, entry, self._limits.wait_seconds
-        )
-        try:
-            return await entry.answers
-        finally:
-            deadline.cancel()
+        return await entry.answers
 
     async def drain(self) -> None:
         """Return when everything that waits has been written."""
         while self._sending is not None:
             await asyncio.wait({self._sending})
-
-    def _expire(self, entry: _Entry[AnswerT], waited_seconds: float) -> None:
-        if entry in self._waiting:
-            entry.expire(waited_seconds)
 
     async def _send_all(self) -> None:
         """Batch after batch, until nothing waits."""
@@ -130,7 +119,8 @@ class Batcher(Generic[AnswerT]):
                 batch = self._take()
                 if not batch:
                     return
-                await self._settle(batch)
+                with self._impatience():
+                    await self._settle(batch)
         finally:
             # Nothing is left unless this task was cancelled: the loop is being closed.
             self._sending = None
@@ -164,6 +154,31 @@ class Batcher(Generic[AnswerT]):
             self._waiting.popleft()
             self._waiting_bytes -= entry.size_bytes
         return batch
+
+    @contextmanager
+    def _impatience(self) -> Generator[None]:
+        """Inside the block, those who have waited too long behind it are told so."""
+        loop = asyncio.get_running_loop()
+        wait_seconds = self._limits.wait_seconds
+        timer: asyncio.TimerHandle | None = None
+
+        def look() -> None:
+            nonlocal timer
+            now = loop.time()
+            next_look = now + wait_seconds
+            for entry in self._waiting:
+                if entry.came_at + wait_seconds <= now:
+                    entry.fail(Timeout(f"the writes before these took over {wait_seconds:g} s; nothing was written"))
+                elif not entry.is_over:
+                    next_look = entry.came_at + wait_seconds
+                    break
+            timer = loop.call_at(next_look, look)
+
+        timer = loop.call_later(wait_seconds, look)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     async def _settle(self, batch: Sequence[_Entry[AnswerT]]) -> None:
         """Send a batch and answer everybody in it."""

@@ -12,6 +12,7 @@ from aspora.store.interface import Key, Write
 
 MAX_DEPTH = 100
 
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SEEN_BY_ITSELF = frozenset(
     {
@@ -48,7 +49,7 @@ def encoded(write: Write, payload: Mapping[str, Any]) -> Item:
         Invalid: The database would refuse a value in it, and all its neighbours with it.
     """
     try:
-        text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _to_json(payload)
         size_bytes = len(text) if text.isascii() else len(text.encode())
         # Cheap, and true of nearly every object; the others are looked at more closely.
         is_storable = "\\u0000" not in text and text.count("[") + text.count("{") <= MAX_DEPTH

@@ -21,7 +21,7 @@ def payload(write: Write, *, uid: str, at: str) -> dict[str, Any]:
     Args:
         write: What is wanted.
         uid: The new object's, when it is a create.
-        at: RFC 3339 instant of creation or deletion.
+        at: RFC 3339 instant of creation or deletion; no matter for an update.
 
     Raises:
         Invalid: The database could not select by it.

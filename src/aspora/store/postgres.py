@@ -39,6 +39,9 @@ CHANNEL: Final = "aspora_objects"
 BOOKMARK_SECONDS = 30.0
 MAX_LIMIT = 5000
 
+_DATED = frozenset({"create", "delete"})
+"""Writes that set an instant in the object."""
+
 _queries = Queries.load("aspora.store", "objects.sql")
 
 
@@ -134,11 +137,12 @@ class PostgresStore:
 
     async def write(self, writes: Sequence[Write]) -> Sequence[WriteResult]:
         """Apply a list of writes in order, in one transaction."""
-        now = rfc3339(self._clock.now())
+        now = rfc3339(self._clock.now()) if any(write.op in _DATED for write in writes) else ""
         items: list[Item | StatusError] = []
         for write in writes:
+            uid = self._new_uid() if write.op == "create" else ""
             try:
-                items.append(encoded(write, payload(write, uid=self._new_uid(), at=now)))
+                items.append(encoded(write, payload(write, uid=uid, at=now)))
             except StatusError as refusal:
                 items.append(refusal)
         rows = iter(await self._batcher.submit([item for item in items if isinstance(item, Item)]))
