@@ -38,9 +38,10 @@ select newest, compacted, server,
 from object_position
 
 -- name: read_changes
--- One snapshot again; a row without a version when nothing has changed.
+-- One snapshot again; a row without a version when nothing has changed. As text, whose length says what it takes.
 select place.newest, place.compacted, place.server,
-    change.resource_version, change.kind, change.domain, change.type, change.object, change.previous
+    change.resource_version, change.kind, change.domain, change.type,
+    change.object::text as object, change.previous::text as previous
 from object_position as place
 left join lateral (
     select resource_version, kind, domain, type, object, previous
