@@ -71,6 +71,10 @@ docs: $(STAMP) ## Write the reference pages anew from the code
 bench: $(STAMP) ## Print the figures with machine, versions and disk beside them
 	$(BIN)/python -m bench
 
+.PHONY: bench-store
+bench-store: $(STAMP) ## Print the figures of the store, its watches and lists
+	$(BIN)/python -m bench.store $(PARTS)
+
 .PHONY: lock
 lock: ## Compile the hashed locks anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade pyproject.toml -o requirements/runtime.txt

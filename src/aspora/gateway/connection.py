@@ -5,6 +5,7 @@ and logs a traceback for each request that a stop cuts.
 """
 
 import asyncio
+import socket
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -21,8 +22,20 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 READ_SECONDS: Final = 30.0
 """For the whole head of a request; then for each part of its body."""
 
+WRITE_SECONDS: Final = 30.0
+"""For a client to take enough of an answer that has piled up; else it is cut off, whatever is left unsent."""
+
 STOP_READ_SECONDS: Final = 1.0
 """For the rest of a request that is half sent when the server stops."""
+
+_KEEPALIVE: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
+)
+"""A silent peer is asked after 15 s and given up after 30; so is one that does not confirm what it was sent."""
 
 _HEADER_OVERHEAD_BYTES: Final = 4
 _TOO_LARGE: Final = f"the request's line and headers are over the cap of {MAX_HEAD_BYTES} bytes"
@@ -36,6 +49,7 @@ class BoundedConnection(HttpToolsProtocol):
     """uvicorn's HTTP connection with bounds on what a client may send, and how slowly."""
 
     read_seconds = READ_SECONDS
+    write_seconds = WRITE_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -46,17 +60,36 @@ class BoundedConnection(HttpToolsProtocol):
         self._is_stopping = False
         self._read_deadline: float | None = None
         self._read_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; the first request must come in time too."""
         super().connection_made(transport)
+        _notice_lost_peer(transport.get_extra_info("socket"))
         self._expect_more()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; whoever waits for more of the body learns that there is none."""
-        if self._read_timer is not None:
-            self._read_timer.cancel()
+        for timer in (self._read_timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """More waits to be sent than we keep: the answer waits, and the client has so long to take some of it."""
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(self.write_seconds, self._cut_off)
+
+    def resume_writing(self) -> None:
+        """The client took enough."""
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        super().resume_writing()
+
+    def _cut_off(self) -> None:
+        log.info("a client that does not read was cut off", seconds=self.write_seconds)
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Take in what came: at most 256 KiB at once."""
@@ -179,6 +212,14 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         super()._start_asgi_task(cycle, _CutQuietly(app, cycle))
+
+
+def _notice_lost_peer(sock: Any) -> None:
+    """A peer that is gone without a word (power, network) is noticed by the kernel, whether we send or not."""
+    if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    for level, option, value in _KEEPALIVE:
+        sock.setsockopt(level, option, value)
 
 
 class _CutQuietly:

@@ -1,4 +1,4 @@
-"""Answers that stay open: lines of JSON until source, client, time or server ends."""
+"""Answers that stay open: values of JSON in frames until source, client, time or server ends."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from aspora.gateway.http import NDJSON_TYPE, encode_json
+from aspora.gateway.framing import NDJSON, Framing
 from aspora.gateway.middleware.errors import as_status_error
 from aspora.meta.errors import Internal, StatusError, Unavailable
 from aspora.telemetry.logs import get_logger
@@ -18,6 +18,57 @@ from aspora.telemetry.names import HTTP_STREAMS
 log = get_logger(__name__)
 
 MAX_STREAM_SECONDS = 3600.0
+OUTBOX_BYTES = 256 * 1024
+"""What may wait for a client that reads slowly, beside one frame and what lies in its socket."""
+
+
+class Outbox:
+    """Frames on their way to a client; all that wait are sent together.
+
+    Args:
+        limit_bytes: When so much waits, whoever puts more waits too.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._frames: list[bytes] = []
+        self._size_bytes = 0
+        self._has_news = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._is_closed = False
+
+    def add(self, frame: bytes) -> None:
+        """Put in a frame, whether there is room or not."""
+        self._frames.append(frame)
+        self._size_bytes += len(frame)
+        if self._size_bytes >= self._limit_bytes:
+            self._has_room.clear()
+        self._has_news.set()
+
+    async def put(self, frame: bytes) -> None:
+        """Put in a frame once there is room."""
+        if not self._has_room.is_set():
+            await self._has_room.wait()
+        self.add(frame)
+
+    def close(self) -> None:
+        """Nothing comes after what is in it."""
+        self._is_closed = True
+        self._has_news.set()
+
+    async def take(self) -> bytes | None:
+        """All that waits, as soon as there is any; None at the end."""
+        if not self._frames and not self._is_closed:
+            await self._has_news.wait()
+        self._has_news.clear()
+        if not self._frames:
+            return None
+        body = b"".join(self._frames)
+        self._frames.clear()
+        self._size_bytes = 0
+        self._has_room.set()
+        return body
 
 
 class Streams:
@@ -64,46 +115,69 @@ class Streams:
 
 
 class LinesResponse(Response):
-    """Streams JSON values as lines. A failure of the source becomes a last line `{"type":"ERROR","object":Status}`."""
+    """Streams JSON values in frames. A failure of the source becomes the last one, `{"type":"ERROR","object":Status}`.
 
-    media_type = NDJSON_TYPE
+    What the client has not taken yet waits in memory up to `OUTBOX_BYTES`; then the source waits. A client that takes
+    nothing at all is cut off by its connection (`gateway.connection`).
+
+    Args:
+        lines: Values, or frames that are encoded already.
+        framing: How values are told apart.
+    """
 
     def __init__(
-        self, lines: AsyncIterator[Mapping[str, Any]], *, streams: Streams, max_seconds: float = MAX_STREAM_SECONDS
+        self,
+        lines: AsyncIterator[Mapping[str, Any] | bytes],
+        *,
+        streams: Streams,
+        max_seconds: float = MAX_STREAM_SECONDS,
+        framing: Framing = NDJSON,
     ) -> None:
-        super().__init__()
+        super().__init__(media_type=framing.media_type, headers=dict(framing.headers))
         del self.headers["content-length"]
         self._lines = lines
         self._streams = streams
         self._max_seconds = max_seconds
+        self._framing = framing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until one of the ends comes."""
         self._streams.require_room()
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        sender = asyncio.create_task(self._send_lines(scope, send), name="stream-lines")
-        await _until_done_or_gone(sender, receive)
+        outbox = Outbox(OUTBOX_BYTES)
+        filling = asyncio.create_task(self._fill(outbox, scope), name="stream-source")
+        sender = asyncio.create_task(_send_all(outbox, send), name="stream-lines")
+        try:
+            await _until_done_or_gone(sender, receive)
+        finally:
+            filling.cancel()
+            await asyncio.wait({filling})
 
-    async def _send_lines(self, scope: Scope, send: Send) -> None:
+    async def _fill(self, outbox: Outbox, scope: Scope) -> None:
         limit: asyncio.Timeout | None = None
         try:
             async with self._streams.limited(self._max_seconds) as limit:
                 async for line in self._lines:
-                    await send({"type": "http.response.body", "body": encode_json(line) + b"\n", "more_body": True})
+                    await outbox.put(line if isinstance(line, bytes) else self._framing.frame(line))
         except TimeoutError as e:
             if limit is None or not limit.expired():
-                await self._send_error(as_status_error(e, scope), e, send)
-        except Exception as e:  # noqa: BLE001 - the answer has begun: the error can only travel as its last line
-            await self._send_error(as_status_error(e, scope), e, send)
+                self._put_error(outbox, as_status_error(e, scope), e)
+        except Exception as e:  # noqa: BLE001 - the answer has begun: the error can only travel as its last frame
+            self._put_error(outbox, as_status_error(e, scope), e)
         finally:
             await close_source(self._lines)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            outbox.close()
 
-    async def _send_error(self, error: StatusError, cause: Exception, send: Send) -> None:
+    def _put_error(self, outbox: Outbox, error: StatusError, cause: Exception) -> None:
         if isinstance(error, Internal):
             log.error("stream failed", error=cause)
-        line = encode_json({"type": "ERROR", "object": error.to_status()}) + b"\n"
-        await send({"type": "http.response.body", "body": line, "more_body": True})
+        outbox.add(self._framing.frame({"type": "ERROR", "object": error.to_status()}))
+
+
+async def _send_all(outbox: Outbox, send: Send) -> None:
+    while (body := await outbox.take()) is not None:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _until_done_or_gone(sender: asyncio.Task[None], receive: Receive) -> None:

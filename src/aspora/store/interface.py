@@ -5,7 +5,7 @@ Objects cross this interface in their wire form (JSON mappings with `metadata`, 
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from aspora.meta.errors import StatusError
@@ -82,10 +82,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change, or a BOOKMARK whose object holds nothing but `metadata.resourceVersion`."""
+    """One change, or a BOOKMARK whose object holds nothing but `metadata.resourceVersion`.
+
+    Attributes:
+        encodings: Kept for whoever sends the event, by form: watchers share events, so that each is encoded once.
+    """
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     object: Wire
+    encodings: dict[str, bytes] = field(default_factory=dict[str, bytes], compare=False, repr=False)
 
 
 class Store(Protocol):

@@ -1,5 +1,6 @@
 """Reads the event log: pieces of history, each from one snapshot that also says where history stands."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -96,11 +97,14 @@ def _position(row: Row) -> Position:
 
 
 def _change(row: Row) -> Change:
+    text: str = row["object"]
+    previous: str | None = row["previous"]
     return Change(
         version=row["resource_version"],
         kind=row["kind"],
         domain=row["domain"],
         type=row["type"],
-        object=row["object"],
-        previous=row["previous"],
+        object=json.loads(text),
+        previous=None if previous is None else json.loads(previous),
+        size_bytes=len(text),
     )

@@ -1,4 +1,4 @@
--- The store's statements. What writes lies in functions of migration 0001_objects.
+-- The store's statements. What writes lies in functions of the migrations 0001_objects and 0008_batched_writes.
 
 -- name: get_object
 select object from objects
@@ -32,6 +32,24 @@ cross join lateral aspora_write_objects(given.writes)
 cross join lateral aspora_audit_write(given.writes -> (written.place - 1)::integer, written.outcome, written.result)
 order by written.place
 
+-- name: write_independent_objects
+with given as materialized (select %(writes)s::jsonb as writes)
+select written.outcome, written.result, written.present_version
+from given
+cross join lateral aspora_write_independent_objects(given.writes)
+    with ordinality as written (outcome, result, present_version, place)
+cross join lateral aspora_audit_write(given.writes -> (written.place - 1)::integer, written.outcome, written.result)
+order by written.place
+
+-- name: write_doubtful_objects
+with given as materialized (select %(writes)s::text[] as writes)
+select written.outcome, written.result, written.present_version
+from given
+cross join lateral aspora_write_doubtful_objects(given.writes)
+    with ordinality as written (outcome, result, present_version, place)
+cross join lateral aspora_audit_write(given.writes[written.place]::jsonb, written.outcome, written.result)
+order by written.place
+
 -- name: read_position
 -- `is_lost`: the version was given out in a history that this database does not have.
 select newest, compacted, server,
@@ -39,9 +57,10 @@ select newest, compacted, server,
 from object_position
 
 -- name: read_changes
--- One snapshot again; a row without a version when nothing has changed.
+-- One snapshot again; a row without a version when nothing has changed. As text, whose length says what it takes.
 select place.newest, place.compacted, place.server,
-    change.resource_version, change.kind, change.domain, change.type, change.object, change.previous
+    change.resource_version, change.kind, change.domain, change.type,
+    change.object::text as object, change.previous::text as previous
 from object_position as place
 left join lateral (
     select resource_version, kind, domain, type, object, previous

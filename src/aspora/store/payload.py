@@ -1,7 +1,5 @@
-"""From a wanted write to the item that `aspora_write_objects` takes: what a client may say, checked to be storable."""
+"""From a wanted write to the item that `aspora_write_objects` takes: what a client may say."""
 
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, cast
@@ -13,11 +11,9 @@ from aspora.store.interface import Key, Wire, Write
 SERVER_OWNED = frozenset({"uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"})
 """Metadata that only the store sets."""
 
-MAX_DEPTH = 100
 MAX_NAME_BYTES = 253
 
 _LEFT_OUT_WHEN_EMPTY = frozenset({"labels", "annotations", "ownerReferences", "finalizers", "managedFields"})
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def payload(write: Write, *, uid: str, at: str) -> dict[str, Any]:
@@ -26,10 +22,10 @@ def payload(write: Write, *, uid: str, at: str) -> dict[str, Any]:
     Args:
         write: What is wanted.
         uid: The new object's, when it is a create.
-        at: RFC 3339 instant of creation or deletion.
+        at: RFC 3339 instant of creation or deletion; no matter for an update.
 
     Raises:
-        Invalid: The database could not keep it, or not select by it.
+        Invalid: The database could not select by it.
     """
     key = write.key
     _check_key(key)
@@ -41,9 +37,6 @@ def payload(write: Write, *, uid: str, at: str) -> dict[str, Any]:
         item["uid"] = uid
     if write.op != "delete":
         item["object"] = _status_of(write) if write.op == "update_status" else _desired(write)
-    problem = _storage_problem(item)
-    if problem is not None:
-        raise _invalid(key, FieldError("", problem))
     return item
 
 
@@ -109,27 +102,3 @@ def _check_key(key: Key) -> None:
 
 def _invalid(key: Key, problem: FieldError) -> Invalid:
     return Invalid(f"{key.kind[:80]} {key.name[:80]!r} can't be stored: {problem}", details=[problem])
-
-
-def _storage_problem(item: Mapping[str, Any]) -> str | None:
-    """Why the database would refuse a value in the item, and all its neighbours with it; None when it won't."""
-    waiting: list[tuple[Any, int]] = [(item, 0)]
-    while waiting:
-        value, depth = waiting.pop()
-        if depth > MAX_DEPTH:
-            return f"is nested deeper than {MAX_DEPTH} levels"
-        match value:
-            case str() if _UNSTORABLE.search(value):
-                return "a text holds a NUL or half a surrogate pair; remove it"
-            case float() if not math.isfinite(value):
-                return "a number is infinite or not a number"
-            case Mapping():
-                entries = cast("Mapping[Any, Any]", value)
-                waiting += [(part, depth + 1) for entry in entries.items() for part in entry]
-            case list() | tuple():
-                waiting += [(part, depth + 1) for part in cast("list[Any]", value)]
-            case str() | int() | float() | None:
-                pass
-            case _:
-                return f"holds a {type(value).__name__}, which is no JSON"
-    return None

@@ -19,6 +19,7 @@ class Change:
 
     Attributes:
         previous: The form before; None for ADDED.
+        size_bytes: About what it takes to keep the change; 0 when that doesn't matter.
     """
 
     version: int
@@ -27,6 +28,7 @@ class Change:
     type: str
     object: Wire
     previous: Wire | None
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Selection:
         """Whether an object of the right kind and domain satisfies the selectors."""
         metadata = obj["metadata"]
         return matches_labels(self.labels, metadata.get("labels") or {}) and matches_fields(self.fields, obj)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every object of the kind and domain is in it: then all such watchers hear the same event."""
+        return not self.labels and not self.fields
 
     def event_of(self, change: Change) -> Event | None:
         """What a watcher of the selection hears of a change; None when it isn't theirs."""

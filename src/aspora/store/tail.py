@@ -24,6 +24,7 @@ PROBE_SECONDS = 0.25
 IDLE_SECONDS = 60.0
 READ_LIMIT = 500
 QUEUE_LIMIT = 2000
+QUEUE_BYTES = 16 * 1024 * 1024
 
 _BACKOFF = Backoff(base_seconds=0.1, max_seconds=2.0)
 
@@ -47,26 +48,35 @@ class Feed:
         start: The tail's place when the watcher came: it hears of every change after it, of none up to it.
     """
 
-    def __init__(self, selection: Selection, *, start: int, queue_limit: int) -> None:
+    def __init__(
+        self, selection: Selection, *, start: int, queue_limit: int = QUEUE_LIMIT, queue_bytes: int = QUEUE_BYTES
+    ) -> None:
         self.selection = selection
         self.start = start
-        self._queue: deque[tuple[int, Event]] = deque()
+        self._queue: deque[tuple[int, Event, int]] = deque()
+        self._queued_bytes = 0
         self._queue_limit = queue_limit
+        self._queue_bytes = queue_bytes
         self._has_news = asyncio.Event()
         self._error: StatusError | None = None
         self._is_ended = False
 
-    def put(self, version: int, event: Event) -> None:
-        """Queue an event; one too many ends the feed."""
+    def put(self, version: int, event: Event, size_bytes: int = 0) -> None:
+        """Queue an event; one too many, or too much of them, ends the feed."""
         if len(self._queue) >= self._queue_limit:
             self.fail(expired(self._queue[0][0], f"is {self._queue_limit} changes behind, which is the most we keep"))
+        elif self._queue and self._queued_bytes + size_bytes > self._queue_bytes:
+            why = f"is over {self._queue_bytes} bytes of changes behind, which is the most we keep"
+            self.fail(expired(self._queue[0][0], why))
         elif self._error is None:
-            self._queue.append((version, event))
+            self._queue.append((version, event, size_bytes))
+            self._queued_bytes += size_bytes
             self._has_news.set()
 
     def fail(self, error: StatusError) -> None:
         """Drop what is queued and end with an error."""
         self._queue.clear()
+        self._queued_bytes = 0
         self._error = self._error or error
         self._has_news.set()
 
@@ -91,7 +101,11 @@ class Feed:
         self._has_news.clear()
         if self._error is not None:
             raise self._error
-        return self._queue.popleft() if self._queue else None
+        if not self._queue:
+            return None
+        version, event, size_bytes = self._queue.popleft()
+        self._queued_bytes -= size_bytes
+        return version, event
 
 
 class Tail:
@@ -103,6 +117,7 @@ class Tail:
         monotonic: Seconds, for the age.
         probe_seconds: How long to wait for a wake-up before looking anyway.
         queue_limit: How many events a watcher may be behind.
+        queue_bytes: How much these may take, about.
     """
 
     def __init__(
@@ -113,12 +128,14 @@ class Tail:
         monotonic: Callable[[], float],
         probe_seconds: float = PROBE_SECONDS,
         queue_limit: int = QUEUE_LIMIT,
+        queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         self._log = event_log
         self._subscribe = subscribe
         self._monotonic = monotonic
         self._probe_seconds = probe_seconds
         self._queue_limit = queue_limit
+        self._queue_bytes = queue_bytes
         self._feeds: dict[str, set[Feed]] = {}
         self._place: Position | None = None
         self._caught_up_at: float | None = None
@@ -145,7 +162,8 @@ class Tail:
         """
         if self._place is None:
             self._place = place
-        feed = Feed(selection, start=self._place.newest, queue_limit=self._queue_limit)
+        start = self._place.newest
+        feed = Feed(selection, start=start, queue_limit=self._queue_limit, queue_bytes=self._queue_bytes)
         self._feeds.setdefault(selection.kind, set()).add(feed)
         if self._is_stopped:
             feed.end()
@@ -232,10 +250,15 @@ class Tail:
 
     def _hand_on(self, piece: Piece) -> None:
         for change in piece.changes:
+            shared = Selection(change.kind).event_of(change)
             for feed in self._feeds.get(change.kind, ()):
-                event = feed.selection.event_of(change)
+                selection = feed.selection
+                if not selection.is_whole:
+                    event = selection.event_of(change)
+                else:
+                    event = shared if selection.domain in {None, change.domain} else None
                 if event is not None:
-                    feed.put(change.version, event)
+                    feed.put(change.version, event, change.size_bytes)
 
     def _all_feeds(self) -> list[Feed]:
         return [feed for feeds in self._feeds.values() for feed in feeds]

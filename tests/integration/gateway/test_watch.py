@@ -1,6 +1,7 @@
 """Watches over HTTP: nothing missed, nothing shown that must not be, and every end is clean."""
 
 import asyncio
+import json
 from typing import Any
 
 from tests.integration.gateway.conftest import PACKED
@@ -18,7 +19,8 @@ def skill(name: str, **labels: str) -> dict[str, Any]:
 
 
 async def next_change(lines: Any) -> Any:
-    while (event := await lines.next())["type"] == "BOOKMARK":
+    """The next event that is no bookmark; None at the end."""
+    while (event := await lines.next()) is not None and event["type"] == "BOOKMARK":
         pass
     return event
 
@@ -81,12 +83,12 @@ async def test_an_unknown_place_in_history_is_expired(api: Any) -> None:
 
 async def test_a_watch_ends_when_its_time_is_up(api: Any) -> None:
     async with api.lines(f"{SKILLS}?watch=true&timeoutSeconds=1") as lines:
-        assert await lines.next() is None
+        assert await next_change(lines) is None
 
 
 async def test_a_stopping_server_ends_watches_cleanly_and_opens_none(door: Any) -> None:
     async with door.api.lines(f"{SKILLS}?watch=true") as lines:
-        waiting = asyncio.create_task(lines.next())
+        waiting = asyncio.create_task(next_change(lines))
         await asyncio.sleep(0)
         while not door.streams.open_count:
             await asyncio.sleep(0.005)
@@ -105,3 +107,47 @@ async def test_a_client_that_leaves_frees_its_stream(door: Any) -> None:
         async with asyncio.timeout(2):
             while door.streams.open_count:
                 await asyncio.sleep(0.005)
+
+
+def parsed(block: bytes) -> dict[str, str]:
+    """One server-sent event's fields."""
+    pairs = (line.split(": ", 1) for line in block.decode().splitlines())
+    return {pair[0]: pair[1] if len(pair) > 1 else "" for pair in pairs}
+
+
+async def sse(lines: Any, count: int) -> list[dict[str, str]]:
+    async with asyncio.timeout(10):
+        return [parsed((await lines.answer.content.readuntil(b"\n\n")).strip(b"\n")) for _ in range(count)]
+
+
+async def test_a_browser_follows_and_goes_on_where_it_was_cut(api: Any) -> None:
+    made = (await api.post(SKILLS, skill("a"))).json()
+    async with api.lines(f"{SKILLS}?watch=true", accept="text/event-stream") as lines:
+        assert lines.answer.headers["content-type"].startswith("text/event-stream")
+        assert lines.answer.headers["cache-control"] == "no-cache"
+        first, place = await sse(lines, 2)
+        assert (first["event"], json.loads(first["data"])) == ("ADDED", made)
+        assert "id" not in first, "amid the list there is nothing to go on from"
+        assert place["event"] == "BOOKMARK"
+        assert int(place["id"]) >= int(made["metadata"]["resourceVersion"])
+        changed = (await api.patch(f"{SKILLS}/a", {"spec": {"ownerTeam": "x"}})).json()
+        [event] = await sse(lines, 1)
+        assert (event["event"], event["id"]) == ("MODIFIED", changed["metadata"]["resourceVersion"])
+        assert json.loads(event["data"]) == changed
+    missed = (await api.post(SKILLS, skill("b"))).json()
+    again = {"accept": "text/event-stream", "last-event-id": event["id"]}
+    async with api.lines(f"{SKILLS}?watch=true&resourceVersion=1", **again) as lines:
+        [event] = await sse(lines, 1)
+        assert (event["event"], json.loads(event["data"])) == ("ADDED", missed)
+
+
+async def test_a_browser_that_lost_its_place_is_told_to_begin_anew(api: Any) -> None:
+    headers = {"accept": "text/event-stream", "last-event-id": "9" * 17}
+    async with api.lines(f"{SKILLS}?watch=true", **headers) as lines:
+        [event] = await sse(lines, 1)
+        assert (event["event"], event["id"]) == ("ERROR", "")
+        assert json.loads(event["data"])["reason"] == "Expired"
+        assert await lines.answer.content.read() == b""
+    headers["last-event-id"] = "soon"
+    answer = await api.get(f"{SKILLS}?watch=true", headers=headers)
+    assert answer.status == 400

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from aspora.access.authorize import is_allowed
 from aspora.client.interface import Propagation
 from aspora.gateway.auditing import Auditor, Handler, note_name
+from aspora.gateway.framing import SSE, Framing, framing_of, last_event_id, sse_frame
 from aspora.gateway.http import (
     caller_of,
     flag_in,
@@ -32,14 +33,13 @@ from aspora.gateway.objects.identity import can_i_body, who_am_i
 from aspora.gateway.objects.merge_patch import MERGE_PATCH_TYPE
 from aspora.gateway.objects.reads import ObjectReads, Selection
 from aspora.gateway.objects.resources import Resources, Target
-from aspora.gateway.objects.watches import ObjectWatches, watch_seconds
+from aspora.gateway.objects.watches import ObjectWatches, WatchEvent, watch_seconds
 from aspora.gateway.objects.writes import ObjectWrites, Preconditions, Written
 from aspora.gateway.origin import FIELD_MANAGER, Origin, origin_of
 from aspora.gateway.streams import LinesResponse, Streams
 from aspora.kit.clock import Clock
 from aspora.meta.errors import BadRequest
 from aspora.meta.selectors import parse_selector
-from aspora.store.interface import Event
 
 MAX_LIMIT = 5000
 DEFAULT_LIMIT = 500
@@ -90,7 +90,7 @@ class ObjectDoor:
         return json_response({"kind": "CanI", "allowed": allowed})
 
     async def list_or_watch(self, request: Request) -> Response:
-        """Objects of a kind, or with `watch=true` their changes as lines of JSON."""
+        """Objects of a kind, or with `watch=true` their changes as lines of JSON or server-sent events."""
         query = query_of(request, _LIST)
         target = self._target(request)
         selection = _selection(target, query)
@@ -189,22 +189,32 @@ class ObjectDoor:
         for name in _LIST_ONLY:
             if name in query:
                 raise BadRequest(f"query parameter {name!r} does not go with watch=true")
-        since = query.get("resourceVersion", "0")
+        framing = framing_of(request)
+        since = (last_event_id(request) if framing is SSE else None) or query.get("resourceVersion", "0")
         if not (since.isascii() and since.isdecimal()):
             raise BadRequest(f"resourceVersion {printable(since)!r} is not one of ours; take it from a list")
         wanted = integer_in(query, "timeoutSeconds", default=3600, minimum=1, maximum=3600)
         caller, form = caller_of(request), wants(request)
         events = await self.watches.open(caller, target, selection, since=None if int(since) == 0 else since)
-        lines = self._lines(target, events, form)
+        frames = self._frames(target, events, form, framing)
         seconds = watch_seconds(caller, wanted, now=self.clock.now())
-        return LinesResponse(lines, streams=self.streams, max_seconds=seconds)
+        return LinesResponse(frames, streams=self.streams, max_seconds=seconds, framing=framing)
 
-    async def _lines(
-        self, target: Target, events: AsyncGenerator[Event], form: str
-    ) -> AsyncGenerator[Mapping[str, Any]]:
+    async def _frames(
+        self, target: Target, events: AsyncGenerator[WatchEvent], form: str, framing: Framing
+    ) -> AsyncGenerator[bytes]:
+        """Each event encoded; watchers of the same form share the bytes."""
         async with aclosing(events):
-            async for event in events:
-                yield event_body(target, event, form, now=self.clock.now())
+            async for event, is_place in events:
+                if form or not is_place:
+                    body = event_body(target, event, form, now=self.clock.now())
+                    yield sse_frame(body, is_place=is_place) if framing is SSE else framing.frame(body)
+                    continue
+                frame = event.encodings.get(framing.name)
+                if frame is None:
+                    frame = framing.frame({"type": event.type, "object": event.object})
+                    event.encodings[framing.name] = frame
+                yield frame
 
     def _target(self, request: Request) -> Target:
         path: Mapping[str, str] = request.path_params

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
+from typing import NamedTuple
 
 from aspora.access.interface import Caller
 from aspora.gateway.objects.hidden import mask
@@ -13,6 +14,13 @@ from aspora.store.interface import Event, Store
 LIST_LIMIT = 500
 
 
+class WatchEvent(NamedTuple):
+    """An event, and whether a watch can go on from its version: not amid the list that comes first."""
+
+    event: Event
+    is_place: bool = True
+
+
 class ObjectWatches:
     """Opens watches."""
 
@@ -22,17 +30,17 @@ class ObjectWatches:
 
     async def open(
         self, caller: Caller, target: Target, selection: Selection, *, since: str | None
-    ) -> AsyncGenerator[Event]:
+    ) -> AsyncGenerator[WatchEvent]:
         """Check, then give the stream of events.
 
         Args:
-            since: A resource version; None for all objects as ADDED first.
+            since: A resource version; None for all objects as ADDED first, then a BOOKMARK.
         """
         require_verb(target.kind, "watch")
         seen = await self._reads.visible(caller, "watch", target, selection)
         return self._events(target, seen, since)
 
-    async def _events(self, target: Target, seen: Selection, since: str | None) -> AsyncGenerator[Event]:
+    async def _events(self, target: Target, seen: Selection, since: str | None) -> AsyncGenerator[WatchEvent]:
         kind = target.kind
         if since is None:
             token: str | None = None
@@ -48,12 +56,13 @@ class ObjectWatches:
                 # The first page's version: changes between two pages come again as events, and none is missed.
                 since, token = since or page.resource_version, page.continue_token
                 for obj in page.items:
-                    yield Event("ADDED", mask(kind, obj))
+                    yield WatchEvent(Event("ADDED", mask(kind, obj)), is_place=False)
+            yield WatchEvent(Event("BOOKMARK", {"metadata": {"resourceVersion": since}}))
         changes = self._store.watch(kind.kind, domain=seen.domain, since=since, labels=seen.labels, fields=seen.fields)
         try:
             async for event in changes:
                 hide = kind.hidden and event.type != "BOOKMARK"
-                yield Event(event.type, mask(kind, event.object)) if hide else event
+                yield WatchEvent(Event(event.type, mask(kind, event.object)) if hide else event)
         finally:
             await close_source(changes)
 
