@@ -8,7 +8,7 @@ from aspora.kit.supervise import wait_for_event
 from aspora.records import idempotency
 from aspora.records.nodes import Nodes
 
-PARTITIONED_TABLES = ("executions", "execution_events", "model_calls")
+PARTITIONED_TABLES = ("executions", "execution_events", "model_calls", "effects")
 DAYS_AHEAD = 4
 _INTERVAL_SECONDS = 3600.0
 

@@ -14,7 +14,8 @@ from aspora.executor.journal import CallThrough
 from aspora.executor.results import Given
 from aspora.executor.running import Running
 from aspora.meta.errors import Unavailable
-from aspora.records.rows import Claim, Ending, Event
+from aspora.meta.names import NodeId
+from aspora.records.rows import Claim, Ending, Event, Owner
 
 
 class Scripted:
@@ -25,6 +26,7 @@ class Scripted:
         self.answers = list(finish)
         self.written: list[tuple[Ending, list[str]]] = []
         self.sent: list[str] = []
+        self.still_open = False
 
     async def make(self, trace: Any, journal: Any) -> Given:
         trace.emit("Log")
@@ -41,15 +43,18 @@ class Scripted:
         self.written.append((ending, [e.type for e in events]))
         return answer
 
-    async def append(self, events: Any) -> None:
-        return None
+    async def append(self, owner: Owner, events: Any) -> int:
+        return len(events)
+
+    async def is_open(self, execution: str, execution_class: str) -> bool:
+        return self.still_open
 
     def send(self, channel: str) -> None:
         self.sent.append(channel)
 
 
 def conductor(parts: Any, clock: Any, running: Running) -> Conductor:
-    writer = EventWriter(parts, parts)
+    writer = EventWriter(parts, parts, Owner(NodeId("node"), 1))
     return Conductor(attempts=parts, executions=parts, running=running, writer=writer, wakeups=parts, clock=clock)
 
 

@@ -21,6 +21,7 @@ from aspora.gateway.streams import Streams
 from aspora.kit.clock import Clock
 from aspora.kit.supervise import run_loops
 from aspora.meta.errors import MethodNotAllowed
+from aspora.records.effects import Effects
 from aspora.records.events import Events
 from aspora.records.executions import Executions
 from aspora.records.interface import ExecutionStarter
@@ -69,6 +70,7 @@ class ServeDoor:
         self.handlers = ServeHandlers(
             acceptance=acceptance,
             executions=executions,
+            effects=Effects(database),
             events=Events(database),
             nodes=Nodes(database),
             ends=self._ends,
