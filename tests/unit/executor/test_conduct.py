@@ -122,3 +122,33 @@ async def test_a_superseded_attempt_writes_nothing(make_claim: Callable[..., Cla
     with pytest.raises(Superseded):
         await conductor(parts, clock, Running()).conduct(make_claim(), CallThrough())
     assert parts.written == []
+
+
+async def test_a_refused_end_of_a_durable_execution_that_goes_on_leaves_its_workflow(
+    make_claim: Callable[..., Claim], clock: Any
+) -> None:
+    """Ended, the workflow would be recovered by nobody, and the execution would wait for ever."""
+    parts = Scripted(None, finish=[False])
+    parts.still_open = True
+    with pytest.raises(Superseded):
+        await conductor(parts, clock, Running()).conduct(make_claim(execution_class="durable"), CallThrough())
+    parts = Scripted(None, finish=[False])
+    assert await conductor(parts, clock, Running()).conduct(make_claim(execution_class="durable"), CallThrough())
+
+
+async def test_nothing_is_written_once_the_lease_is_given_up(make_claim: Callable[..., Claim], clock: Any) -> None:
+    """The handlers are being killed then: what they come to is not their own end."""
+    parts = Scripted(ExecutionFailed("Cancelled", "killed"))
+    writer = EventWriter(parts, parts, Owner(NodeId("node"), 1))  # pyright: ignore[reportArgumentType]
+    lost = Conductor(
+        attempts=parts,  # pyright: ignore[reportArgumentType]
+        executions=parts,  # pyright: ignore[reportArgumentType]
+        running=Running(),
+        writer=writer,
+        wakeups=parts,  # pyright: ignore[reportArgumentType]
+        clock=clock,
+        is_lost=lambda: True,
+    )
+    with pytest.raises(Superseded):
+        await lost.conduct(make_claim(), CallThrough())
+    assert parts.written == []
