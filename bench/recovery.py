@@ -100,7 +100,6 @@ class Executor:
             "executor",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -110,7 +109,7 @@ class Executor:
             while line := await process.stdout.readline():
                 if json.loads(line)["ready"] == "durable":
                     return cls(process)
-        raise RuntimeError("an executor ended before it was ready; run it with `aspora executor` to see why")
+        raise RuntimeError("an executor ended before it was ready; its messages stand above")
 
     @property
     def pid(self) -> int:
@@ -241,7 +240,7 @@ def measure_recovery(data_dir: Path | None = None, *, rounds: int = ROUNDS) -> d
             return measure_recovery(folder / "data", rounds=rounds)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    settings = Settings(data_dir=data_dir, node_lease_seconds=LEASE_SECONDS, sandbox_warm=0)
+    settings = Settings(data_dir=data_dir, node_lease_seconds=LEASE_SECONDS, sandbox_warm=0, log_level="error")
     server = EmbeddedPostgres(data_dir)
     server.start()
     try:

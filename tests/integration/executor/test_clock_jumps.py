@@ -27,7 +27,7 @@ async def test_an_hour_ahead_and_an_hour_back_lose_no_lease_and_end_nothing(site
         environ={
             "LD_PRELOAD": str(LIBRARY),
             "FAKETIME_TIMESTAMP_FILE": str(turned),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         },
     )

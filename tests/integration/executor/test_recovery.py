@@ -24,10 +24,10 @@ IS_FULL = os.environ.get("ASPORA_TEST_FAULTS") == "full"
 RUNNING = 200 if IS_FULL else 8
 DURABLE = RUNNING * 3 // 4
 KILLS = 4 if IS_FULL else 1
-ASLEEP_SECONDS = 60 if IS_FULL else 9
+ASLEEP_SECONDS = 60 if IS_FULL else 11
 POSTS = 100 if IS_FULL else 3
 SEED = int(os.environ.get("ASPORA_TEST_SEED", "0")) or (random.SystemRandom().randrange(1, 2**31) if IS_FULL else 7)
-LEASE_SECONDS = 20 if IS_FULL else 6
+LEASE_SECONDS = 20 if IS_FULL else 10
 PATIENCE_SECONDS = 600 if IS_FULL else 120
 
 WORK = """
@@ -163,6 +163,8 @@ async def test_killed_in_the_middle_of_all_that_runs_again_and_again(site: Any, 
     await load.post(executor)
     for _ in range(KILLS):
         await executor.kill(signal.SIGKILL)
+        if not IS_FULL:
+            await site.let_leases_lapse()
         await load.let_inline_go()
         executor = await start(site, bank)
         # Somewhere in the middle of the reruns.
@@ -227,12 +229,13 @@ async def handler(context):
     for n in range(POSTS):
         wanted, held = ("refund" if n % 3 == 2 else "pay"), f"k{n}"
         bank.hold = lambda operation, key: (operation, key) == (wanted, held)  # noqa: B023 - those of this turn
-        executor = await site.start_executor(durable=True, lease_seconds=6, environ=with_bank(bank))
+        executor = await site.start_executor(durable=True, lease_seconds=120, environ=with_bank(bank))
         name = (await site.run("pay", {"key": held, "calls": [wanted]}, wait=0)).body["metadata"]["name"]
         await bank.wait_asked(1, operation=wanted, key=held)
         await executor.kill(signal.SIGKILL)
         await bank.let_go()
-        other = await site.start_executor(durable=True, lease_seconds=6, environ=with_bank(bank))
+        await site.let_leases_lapse()
+        other = await site.start_executor(durable=True, lease_seconds=120, environ=with_bank(bank))
         row = await site.wait_end(name, within_seconds=60)
         assert bank.counts[wanted, held] == 1
         expected = ("Failed", "EffectInDoubt") if wanted == "pay" else ("Succeeded", "")
