@@ -1,257 +1,122 @@
 """How soon the work of a dead executor is taken up again: `python -m bench.recovery`.
 
-Method: two executors against one embedded PostgreSQL, each the real process with its sandbox. A skill whose handler
-waits runs on one of them; that one gets `kill -9` somewhere in its lease. Measured is the time from the kill until
-another attempt owns the execution, for the inline and the durable class apart. The target is two leases. The bound is
-the lease itself, which must run out first (it was renewed a third of it ago at most), then the interval of the looks.
+Method: a whole Aspora as `aspora up` starts it, with the default lease. A skill whose handler waits is run over HTTP;
+the executor that runs it gets `kill -9` at some moment of its lease; the supervisor starts another. Measured is the time
+from the kill until the record names the next attempt, for each class apart. The target is two leases.
 """
 
 import argparse
-import asyncio
 import json
 import os
-import secrets
 import shutil
 import signal
-import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+import time
+import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from aspora.apis.revision import revision_name
-from aspora.artifacts import open_artifacts
-from aspora.db.embedded import EmbeddedPostgres
-from aspora.db.migrate import migrate
-from aspora.db.pool import Connection, Database
-from aspora.executor.starter import DurableStarter
-from aspora.main.settings import Settings
-from aspora.records.executions import Executions
-from aspora.records.ids import execution_id
-from aspora.records.rows import NewExecution
-from aspora.records.state import ExecutionClass
-from aspora.skills.archive import ArchiveFile, write_archive
+from bench.__main__ import Installation
 from bench.machine import print_machine
 from bench.report import because, percentile, show
 
-LEASE_SECONDS, ROUNDS = 10, 5
-START_SECONDS, WAIT_SECONDS, READ_SECONDS = 120.0, 120.0, 0.02
-CLASSES: tuple[ExecutionClass, ...] = ("inline", "durable")
-HANDLER = b"""import time
-from aspora_sdk import SkillResult, skill_handler
+LEASE_SECONDS: Final = 10
+ROUNDS: Final = 5
+PATIENCE_SECONDS: Final = 120.0
+LOOK_SECONDS: Final = 0.05
+HANDLER: Final = '''"""Waits, so that it can be lost."""
+
+import time
+
+from aspora_sdk import SkillContext, SkillResult, skill_handler
 
 
 @skill_handler
-def handler(context):
-    time.sleep(25)
+def handler(context: SkillContext) -> SkillResult:
+    time.sleep(20)
     return SkillResult(success=True, message="done")
-"""
+'''
 
 
-class RevisionServer:
-    """Answers every question with the one revision: what an executor asks of a gateway."""
+class Api:
+    """The few calls of the HTTP API that are needed here."""
 
-    def __init__(self, revision: Mapping[str, Any]) -> None:
-        self._revision = json.dumps(revision).encode()
-        self._server: asyncio.Server | None = None
+    def __init__(self, url: str, key: str) -> None:
+        self._url = f"{url}/api/v1"
+        self._key = key
 
-    async def start(self) -> str:
-        """Begin; the URL."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One request; its JSON answer."""
+        request = urllib.request.Request(self._url + path, method=method)
+        request.add_header("Authorization", f"Bearer {self._key}")
+        request.add_header("Content-Type", "application/json")
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(request, data, timeout=PATIENCE_SECONDS) as answer:
+            return json.load(answer)
 
-    async def close(self) -> None:
-        """End."""
-        if self._server is not None:
-            self._server.close()
+    def run(self, *, durable: bool) -> str:
+        """Run the waiting skill; the execution's name."""
+        wait = 0 if durable else 1
+        body = {"input": {"userMessage": "go", "metadata": {}}}
+        answer = self.call("POST", f"/domains/bench/skills/waits/executions?wait={wait}", body)
+        return answer["metadata"]["name"]
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            wanted = b"/revisions/" in head.split(b"\r\n", 1)[0]
-            body = self._revision if wanted else b'{"items": [], "metadata": {"resourceVersion": "1"}}'
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n")
-            writer.write(b"content-length: %d\r\n\r\n" % len(body) + body)
-            await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-class Executor:
-    """One executor process."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    @classmethod
-    async def start(cls, settings: Settings, *, dsn: str, url: str) -> "Executor":
-        """Start it and wait until it takes both classes."""
-        plain = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()}
-        config = {"settings": {**plain, "database_url": dsn}, "gateway_url": url, "system_key": "bench"}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "aspora.main.child",
-            "executor",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps(config).encode() + b"\n")
-        await process.stdin.drain()
-        async with asyncio.timeout(START_SECONDS):
-            while line := await process.stdout.readline():
-                if json.loads(line)["ready"] == "durable":
-                    return cls(process)
-        raise RuntimeError("an executor ended before it was ready; its messages stand above")
-
-    @property
-    def pid(self) -> int:
-        """Its process id, as the nodes table has it."""
-        return self._process.pid
-
-    async def kill(self) -> None:
-        """End it as a crash would."""
-        if self._process.returncode is None:
-            os.kill(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-
-
-class Bench:
-    """Executions of one skill, and what owns them."""
-
-    def __init__(self, database: Database, revision: str) -> None:
-        self._database = database
-        self._executions = Executions(database)
-        self._revision = revision
-
-    async def post(self, execution_class: ExecutionClass) -> str:
-        """Record one execution."""
-        now = datetime.now(UTC)
-        new = NewExecution(
-            id=execution_id(now, entropy=secrets.randbits(32)),
-            domain="bench",
-            skill="waits",
-            revision=self._revision,
-            environment="production",
-            execution_class=execution_class,
-            input={"userMessage": "", "metadata": {}},
-            input_ref=None,
-            caller="bench",
-            trigger={"type": "api"},
-            created_at=now,
-            deadline=now + timedelta(seconds=300),
-            stages={},
-        )
-
-        async def work(connection: Connection) -> None:
-            await self._executions.insert(connection, new)
-            if execution_class == "durable":
-                await DurableStarter().start(connection, new.id)
-
-        await self._database.run_transaction(work)
-        return new.id
-
-    async def owner(self, execution: str, *, attempt: int) -> int:
-        """Process id of the node that owns that attempt, as soon as there is one."""
-        row = await self._executions.get(execution)
-        for _ in range(round(WAIT_SECONDS / READ_SECONDS)):
-            if row["attempt"] >= attempt and row["state"] == "Running":
+    def wait_attempt(self, name: str, number: int) -> dict[str, Any]:
+        """The execution's status, as soon as that attempt runs."""
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < give_up_at:
+            status = self.call("GET", f"/executions/{name}")["status"]
+            if status["attempt"] >= number and status["state"] == "Running":
+                return status
+            if status["state"] not in {"Pending", "Running"}:
                 break
-            await asyncio.sleep(READ_SECONDS)
-            row = await self._executions.get(execution)
-        async with self._database.connection() as connection:
-            cursor = await connection.execute("select pid from nodes where id = %s", (row["owner_node"],))
-            found = await cursor.fetchone()
-        assert found is not None
-        return found["pid"]
-
-    async def cancel(self, execution: str) -> None:
-        """Let nothing of it be left for the next round."""
-        await self._executions.request_cancel(execution, domain="bench", caller="bench")
+            time.sleep(LOOK_SECONDS)
+        raise RuntimeError(f"attempt {number} of {name} did not begin: {json.dumps(status)[:500]}")
 
 
-def _skill() -> tuple[bytes, dict[str, Any]]:
-    """The packed folder, and its revision."""
-    text = b"---\nname: waits\ndescription: Waits.\n---\nWait.\n"
-    packed = write_archive([ArchiveFile("SKILL.md", text), ArchiveFile("code/handler.py", HANDLER)])
-    spec = {
-        "skillMd": {"name": "waits", "description": "Waits."},
-        "artifact": {"digest": packed.digest, "sizeBytes": len(packed.data), "fileCount": 2},
-        "runtime": {"language": "python", "entryPoint": "code/handler.py", "timeoutSeconds": 30},
-    }
-    revision = {
-        "apiVersion": "aspora.dev/v1",
-        "kind": "Revision",
-        "metadata": {"name": revision_name("waits", packed.digest), "domain": "bench"},
-        "spec": {"skill": "waits", "digest": packed.digest, "version": "1", "skillSpec": spec},
-    }
-    return packed.data, revision
-
-
-async def _measure(settings: Settings, *, dsn: str, rounds: int) -> dict[str, list[float]]:
-    """Seconds from the kill to the next attempt, by class."""
-    packed, revision = _skill()
-    await open_artifacts(settings.artifacts_dir).put(packed)
-    taken: dict[str, list[float]] = {name: [] for name in CLASSES}
-    async with AsyncExitStack() as held:
-        database = await held.enter_async_context(await Database.open(dsn, max_size=4))
-        await migrate(database)
-        server = RevisionServer(revision)
-        url = await server.start()
-        held.push_async_callback(server.close)
-        alive: dict[int, Executor] = {}
-
-        async def start() -> None:
-            executor = await Executor.start(settings, dsn=dsn, url=url)
-            held.push_async_callback(executor.kill)
-            alive[executor.pid] = executor
-
-        bench = Bench(database, revision["metadata"]["name"])
-        await start()
-        for n in range(rounds):
-            await start()
-            for execution_class in CLASSES:
-                if len(alive) < 2:
-                    await start()
-                name = await bench.post(execution_class)
-                pid = await bench.owner(name, attempt=1)
-                await asyncio.sleep(LEASE_SECONDS / 3 * n / rounds)
-                began = asyncio.get_running_loop().time()
-                await alive.pop(pid).kill()
-                await bench.owner(name, attempt=2)
-                taken[execution_class].append(asyncio.get_running_loop().time() - began)
-                await bench.cancel(name)
+def _one(api: Api, *, durable: bool, into_lease_seconds: float) -> float:
+    """Seconds from the kill of its executor to the execution's second attempt."""
+    name = api.run(durable=durable)
+    node = api.wait_attempt(name, 1)["node"]
+    pid: int = api.call("GET", f"/nodes/{node}")["spec"]["pid"]
+    time.sleep(into_lease_seconds)
+    began = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    api.wait_attempt(name, 2)
+    taken = time.monotonic() - began
+    api.call("POST", f"/executions/{name}/cancel?wait=30")
     return taken
 
 
-def measure_recovery(data_dir: Path | None = None, *, rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """Measure and print; `data_dir` is that of an Aspora that is down, None makes one and removes it."""
-    if data_dir is None:
-        folder = Path(tempfile.mkdtemp(prefix="aspora-recovery-"))
-        folder.chmod(0o711)
-        try:
-            return measure_recovery(folder / "data", rounds=rounds)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    settings = Settings(data_dir=data_dir, node_lease_seconds=LEASE_SECONDS, sandbox_warm=0, log_level="error")
-    server = EmbeddedPostgres(data_dir)
-    server.start()
+def _deploy(aspora: Installation, folder: Path) -> None:
+    aspora.call("create", "skill", "bench/waits", "--lang", "python", "--path", str(folder))
+    (folder / "bench" / "waits" / "code" / "handler.py").write_text(HANDLER)
+    aspora.call("apply", "-f", str(folder))
+
+
+def measure_recovery(*, rounds: int = ROUNDS) -> dict[str, list[float]]:
+    """Measure in a throwaway Aspora and print; the seconds by class."""
+    folder = Path(tempfile.mkdtemp(prefix="aspora-recovery-"))
+    folder.chmod(0o711)
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("ASPORA_")}
+    aspora = Installation(folder, {**environ, "ASPORA_NODE_LEASE_SECONDS": str(LEASE_SECONDS)})
+    taken: dict[str, list[float]] = {"inline": [], "durable": []}
     try:
-        taken = asyncio.run(_measure(settings, dsn=server.dsn, rounds=rounds))
+        aspora.start()
+        _deploy(aspora, folder / "skills")
+        url, _ = aspora.endpoint
+        api = Api(url, (aspora.data_dir / "admin.key").read_text().strip())
+        for n in range(rounds):
+            for name, seconds in taken.items():
+                seconds.append(_one(api, durable=name == "durable", into_lease_seconds=LEASE_SECONDS / 3 * n / rounds))
     finally:
-        server.stop()
-    for execution_class, seconds in taken.items():
+        aspora.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    for name, seconds in taken.items():
         value = f"p50 {percentile(seconds, 0.5):.1f} s, max {max(seconds):.1f} s"
-        method = f"{rounds} kill -9 of one of two executors, to the next attempt; lease {LEASE_SECONDS} s"
-        show(f"recovery begins, {execution_class}", value, f"≤ {2 * LEASE_SECONDS} s", method)
-    because(f"the lease of {LEASE_SECONDS} s, less the time since its renewal, then up to 3 s until the next look")
+        method = f"{rounds} times kill -9 of the executor, to the next attempt; lease {LEASE_SECONDS} s"
+        show(f"recovery of a dead node's work begins, {name}", value, f"≤ {2 * LEASE_SECONDS} s", method)
+    because("the lease, less the time since its last renewal (a third at most), then up to 3.3 s until the next look")
     return taken
 
 
