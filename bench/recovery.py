@@ -1,8 +1,8 @@
 """How soon the work of a dead executor is taken up again: `python -m bench.recovery`.
 
 Method: a whole Aspora as `aspora up` starts it, with the default lease. A skill whose handler waits is run over HTTP;
-the executor that runs it gets `kill -9` at some moment of its lease; the supervisor starts another. Measured is the time
-from the kill until the record names the next attempt, for each class apart. The target is two leases.
+the executor that runs it gets `kill -9` at some moment of its lease; the supervisor starts another. Measured is the
+time from the kill until the record names the next attempt, for each class apart. The target is two leases.
 """
 
 import argparse

@@ -83,7 +83,7 @@ class ExecutorChild:
     async def wait_ready(self, what: str) -> None:
         ended = asyncio.create_task(self.process.wait())
         ready = asyncio.create_task(self.ready[what].wait())
-        done, _ = await asyncio.wait({ended, ready}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({ended, ready}, timeout=180, return_when=asyncio.FIRST_COMPLETED)
         for task in (ended, ready):
             task.cancel()
         assert ready in done, f"executor not ready for {what}:\n{self.log.read_text()[-6000:]}"
