@@ -50,7 +50,7 @@ test-unit: $(STAMP) ## Run the quick tests alone (no I/O)
 
 .PHONY: test-faults
 test-faults: $(STAMP) ## Run the long fault tests (many kills)
-	ASPORA_TEST_FAULTS=full $(BIN)/pytest -q tests/integration tests/e2e -k "kill_9 or killed or random_kills or ctrl_c" --timeout 1200
+	ASPORA_TEST_FAULTS=full $(BIN)/pytest -q tests/integration tests/e2e -k "kill_9 or killed or asleep or random_kills or ctrl_c" -rP --timeout 3600
 
 .PHONY: lint
 lint: $(STAMP) ## Check format, style, types, layers and generated pages
@@ -86,7 +86,7 @@ refresh-rates: $(STAMP) ## Take the newest ECB reference rates into wealth/fx-ti
 	$(BIN)/python tools/refresh_ecb.py
 
 # What single tests want beside Python; where it is missing they skip and say so.
-SYSTEM_PACKAGES := openssl
+SYSTEM_PACKAGES := openssl libfaketime
 
 .PHONY: system-deps
 system-deps: ## Install the system packages that some tests use (Debian, root)

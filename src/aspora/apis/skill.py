@@ -100,7 +100,6 @@ _LATER = {
     "spec.visibility": "access goes by roles alone so far",
     "spec.model.costBudget.monthlyLimitMicroUsd": "monthly spending is not capped yet; maxPerExecutionMicroUsd is",
     "spec.skillMd.allowedTools": "kept for other agents; permissions.tools decides here",
-    "spec.permissions.apis": "no API connector can be called yet; only the execution class goes by it",
     "spec.permissions.secrets": "no connector uses secrets yet",
     "spec.permissions.mcp": "no MCP server can be called yet; only the execution class goes by it",
     "spec.versioning.rollbackOnError": "rollback is by hand so far: `aspora rollback`",

@@ -1,12 +1,17 @@
-"""The loop that keeps the audit's day partitions made ahead."""
+"""The loop that keeps the audit's day partitions made ahead, and how long they stay."""
 
 import asyncio
+from typing import Final
 
 from aspora.db.migrate import ensure_partitions
 from aspora.db.pool import Database
+from aspora.db.retention import Retained
 from aspora.kit.supervise import wait_for_event
 
 PARTITIONED_TABLES = ("audit_events",)
+RETAINED: Final = (Retained(table="audit_events", min_days=365),)
+"""Who did what is asked for longer than what came of it: a year at least."""
+
 DAYS_AHEAD = 4
 _INTERVAL_SECONDS = 3600.0
 

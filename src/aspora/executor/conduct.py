@@ -1,7 +1,7 @@
 """From a claim to a written end: runs the attempt so that it can be cancelled, and writes what became of it, once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from aspora.executor.attempt import Attempts
@@ -27,7 +27,11 @@ _FINISH_BACKOFF: Final = Backoff(base_seconds=0.05, max_seconds=2.0)
 
 
 class Conductor:
-    """Takes attempts from claim to end."""
+    """Takes attempts from claim to end.
+
+    Args:
+        is_lost: Whether the node's lease is given up: nothing that ends now came to its own end.
+    """
 
     def __init__(
         self,
@@ -38,7 +42,9 @@ class Conductor:
         writer: EventWriter,
         wakeups: Wakeups,
         clock: Clock,
+        is_lost: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_lost = is_lost
         self._attempts = attempts
         self._executions = executions
         self._running = running
@@ -53,7 +59,7 @@ class Conductor:
             The state it ended in, by this node's word; a fenced word changes nothing.
 
         Raises:
-            Superseded: Another attempt has taken it over; nothing was written.
+            Superseded: Another attempt has taken it over or will; no end was written.
         """
         trace = Trace(claim, self._clock, on_event=self._writer)
         trace.emit("Started", node=claim.owner.node, attempt=claim.attempt)
@@ -119,6 +125,8 @@ class Conductor:
         """Write the end, again and again until the database has taken it or the node stops."""
         rest = await self._writer.take_rest(trace)
         attempt = 0
+        if self._is_lost():
+            raise Superseded("the node's lease is given up")
         while not await self._try_finish(trace.claim, ending, rest):
             await asyncio.sleep(_FINISH_BACKOFF.delay_seconds(attempt))
             attempt += 1
@@ -128,6 +136,8 @@ class Conductor:
         """Write the end once; False when it may be tried again."""
         try:
             written = await self._executions.finish(claim, ending, rest)
+            # Its workflow must not end before it has: whoever recovers it would find nothing to do.
+            is_open = not written and claim.execution_class == "durable" and await self._is_open(claim)
         except (Unavailable, Timeout) as error:
             _log.warning("end of an execution not written yet", execution=claim.id, reason=error.reason)
             return False
@@ -140,4 +150,9 @@ class Conductor:
             return await self._try_finish(claim, bare, ())
         if not written:
             _log.warning("end refused: the execution is another attempt's", execution=claim.id, attempt=claim.attempt)
+        if is_open:
+            raise Superseded("the end of this attempt was refused, and the execution goes on")
         return True
+
+    async def _is_open(self, claim: Claim) -> bool:
+        return await self._executions.is_open(claim.id, claim.execution_class)

@@ -9,7 +9,7 @@ from aspora.executor.trace import Trace
 from aspora.kit.supervise import wait_for_any, wait_for_event
 from aspora.meta.errors import StatusError
 from aspora.records.events import Addressed, Events
-from aspora.records.rows import Event
+from aspora.records.rows import Event, Owner
 from aspora.records.wakeups import CHANGED, Wakeups
 from aspora.telemetry.logs import get_logger
 
@@ -20,7 +20,8 @@ _log = get_logger(__name__)
 class EventWriter:
     """Gathers for a moment, then writes one statement for all; `run` must be running."""
 
-    def __init__(self, events: Events, wakeups: Wakeups) -> None:
+    def __init__(self, events: Events, wakeups: Wakeups, owner: Owner) -> None:
+        self._owner = owner
         self._events = events
         self._wakeups = wakeups
         self._dirty: set[Trace] = set()
@@ -54,16 +55,18 @@ class EventWriter:
             self._any_dirty.clear()
             traces, self._dirty = self._dirty, set()
             taken = [(trace, trace.take()) for trace in traces]
-            batch = [_addressed(trace, event) for trace, events in taken for event in events]
+            batch = [Addressed(trace.claim, event) for trace, events in taken for event in events]
             try:
-                await self._events.append(batch)
+                kept = await self._events.append(self._owner, batch)
             except StatusError as error:
                 _log.warning("events not written yet", reason=error.reason, events=len(batch))
                 for trace, events in taken:
                     trace.give_back(events)
                     self(trace)
                 return
-        if batch:
+        if kept < len(batch):
+            _log.warning("events of fenced attempts dropped", events=len(batch) - kept)
+        if kept:
             self._wakeups.send(CHANGED)
 
 
@@ -84,8 +87,3 @@ class FlushedSteps:
                 await self._writer.flush()
 
         return await self._inner.step(key, run_and_flush)
-
-
-def _addressed(trace: Trace, event: Event) -> Addressed:
-    claim = trace.claim
-    return Addressed(claim.id, claim.day, claim.attempt, event)

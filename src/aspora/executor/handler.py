@@ -1,11 +1,14 @@
 """Runs a skill's handler in the sandbox."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from aspora.executor.context import handler_context
+from aspora.executor.effect_calls import AttemptEffects, EffectCalls
 from aspora.executor.failures import ExecutionFailed
 from aspora.executor.host_calls import HostCalls
 from aspora.executor.interface import Blobs
@@ -25,9 +28,19 @@ class HandlerWorker:
 
     Args:
         driver_name: What the record says of where it ran.
+        effects: Makes connector calls; None where there are no connectors.
     """
 
-    def __init__(self, driver: SandboxDriver, *, driver_name: str, blobs: Blobs, clock: Clock) -> None:
+    def __init__(
+        self,
+        driver: SandboxDriver,
+        *,
+        driver_name: str,
+        blobs: Blobs,
+        clock: Clock,
+        effects: EffectCalls | None = None,
+    ) -> None:
+        self._effects = effects
         self._driver = driver
         self._driver_name = driver_name
         self._blobs = blobs
@@ -44,17 +57,26 @@ class HandlerWorker:
         return Given.from_json(await work.journal.step(_STEP, run))
 
     async def _run(self, work: Work) -> Mapping[str, Any]:
+        permissions = work.plan.spec.permissions
+        effects = (
+            self._effects.of(work.claim, {api.name: api.access for api in permissions.apis}) if self._effects else None
+        )
+        if effects is not None:
+            await effects.settle_earlier()
         with work.trace.stage("artifact"):
             folder = await self._prepare(work.folder)
+        run_id = RunId(f"{work.claim.id}.{work.claim.attempt}")
         host = HostCalls(
             folder=work.folder,
             tools=work.plan.tools,
-            blocked=work.plan.spec.permissions.blocked_resources,
+            blocked=permissions.blocked_resources,
+            effects=effects,
+            end_run=partial(self._driver.kill, run_id),
             trace=work.trace,
             clock=self._clock,
         )
         job = Job(
-            run_id=RunId(f"{work.claim.id}.{work.claim.attempt}"),
+            run_id=run_id,
             artifact_dir=folder,
             entry_point=work.plan.entry_point,
             context=handler_context(work.claim, work.plan, work.input, deadline_seconds=work.timeout_seconds),
@@ -62,8 +84,12 @@ class HandlerWorker:
             language=work.plan.language,
         )
         with work.trace.stage("process"):
-            outcome = await self._run_job(job, host)
+            outcome = await self._run_job(job, host, effects)
         _tell(outcome, work)
+        if effects is not None:
+            await effects.settle()
+        if host.last is not None:
+            raise host.last
         return self._result_of(outcome)
 
     async def _prepare(self, folder: Path) -> Path:
@@ -75,9 +101,13 @@ class HandlerWorker:
             known = self._prepared[folder] = await self._driver.prepare(folder)
         return known
 
-    async def _run_job(self, job: Job, host: HostCalls) -> Outcome:
+    async def _run_job(self, job: Job, host: HostCalls, effects: AttemptEffects | None) -> Outcome:
         try:
             return await self._driver.run(job, host)
+        except asyncio.CancelledError:
+            if effects is not None:
+                await effects.settle_cancelled()
+            raise
         except Unavailable as error:
             raise ExecutionFailed("SandboxUnavailable", error.message) from None
         except Invalid as error:

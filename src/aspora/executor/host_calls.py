@@ -5,13 +5,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from aspora.executor.blocked import is_blocked
+from aspora.executor.effect_calls import AttemptEffects
+from aspora.executor.failures import ExecutionFailed
+from aspora.executor.interface import Superseded
 from aspora.executor.trace import Trace
 from aspora.kit.clock import Clock
-from aspora.meta.errors import Forbidden, Invalid, MethodNotAllowed, NotFound, StatusError, TooLarge
+from aspora.meta.errors import Conflict, Forbidden, Invalid, MethodNotAllowed, NotFound, StatusError, TooLarge
 from aspora.meta.names import did_you_mean
 from aspora.sandbox.interface import Json
 
 MAX_READ_BYTES: Final = 1024 * 1024
+APIS: Final = "apis."
 _MAX_LOG_CHARACTERS = 8192
 _MAX_SHOWN_CHARACTERS = 200
 
@@ -23,11 +27,27 @@ class HostCalls:
         folder: The skill's files.
         tools: Tools that the skill is permitted to use.
         blocked: Its `permissions.blocked_resources`: files that no tool gives out.
+        effects: Makes connector calls; None where there are no connectors.
+        end_run: Ends the run: after a call that must be the last.
+
+    Attributes:
+        last: Why the run must end, whatever the handler made of it; None while it need not.
     """
 
     def __init__(
-        self, *, folder: Path, tools: Collection[str], blocked: Sequence[str], trace: Trace, clock: Clock
+        self,
+        *,
+        folder: Path,
+        tools: Collection[str],
+        blocked: Sequence[str],
+        effects: AttemptEffects | None,
+        end_run: Callable[[], Awaitable[object]],
+        trace: Trace,
+        clock: Clock,
     ) -> None:
+        self.last: ExecutionFailed | Superseded | None = None
+        self._effects = effects
+        self._end_run = end_run
         self._folder = folder
         self._tools = tools
         self._blocked = blocked
@@ -39,22 +59,44 @@ class HostCalls:
         """Answer one capability call; see `aspora.sandbox.interface.HostCalls`."""
         begin = self._clock.monotonic()
         outcome = "Internal"
+        shown: dict[str, Any] = {}
         try:
-            result = await self._find(method)(params)
+            if method.startswith(APIS):
+                result = await self._call_api(method, params, shown)
+            else:
+                shown = {k: v[:_MAX_SHOWN_CHARACTERS] for k, v in params.items() if k == "path" and isinstance(v, str)}
+                result = await self._find(method)(params)
             outcome = "ok"
             return result
         except StatusError as error:
             outcome = error.reason
             raise
+        except (ExecutionFailed, Superseded) as error:
+            self.last = self.last or error
+            outcome = error.reason if isinstance(error, ExecutionFailed) else "Superseded"
+            await self._end_run()
+            raise Conflict(f"the execution ends here: {error}") from None
         finally:
             duration_ms = round((self._clock.monotonic() - begin) * 1000, 1)
-            shown = {k: v[:_MAX_SHOWN_CHARACTERS] for k, v in params.items() if k == "path" and isinstance(v, str)}
             self._trace.emit("HostCall", method=method[:80], outcome=outcome, durationMs=duration_ms, **shown)
 
     def log(self, level: str, message: str, fields: Mapping[str, Json]) -> None:
         """Keep one log line of the handler as an event."""
         data: dict[str, Any] = {"level": level[:16], "message": message[:_MAX_LOG_CHARACTERS]}
         self._trace.emit("Log", **data, **({"fields": fields} if fields else {}))
+
+    async def _call_api(self, method: str, params: Mapping[str, Json], shown: dict[str, Any]) -> Json:
+        """`apis.<connector>.<operation>`: through the effect journal."""
+        if self._effects is None:
+            raise MethodNotAllowed(
+                f"{method[:80]!r} has no connector here: they are called on a server. In a test, pass"
+                " load_skill(…, capabilities=…)"
+            )
+        connector, _, operation = method.removeprefix(APIS).partition(".")
+        answer = await self._effects.call(connector, operation, params)
+        if answer.replayed:
+            shown["replayed"] = True
+        return answer.value
 
     def _find(self, method: str) -> Callable[[Mapping[str, Json]], Awaitable[Json]]:
         found = self._methods.get(method)

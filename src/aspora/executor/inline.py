@@ -5,6 +5,7 @@ from typing import Final
 
 from aspora.db.listen import Listener, Subscription
 from aspora.executor.conduct import Conductor
+from aspora.executor.interface import Superseded
 from aspora.executor.journal import CallThrough
 from aspora.kit.backoff import Backoff
 from aspora.kit.supervise import wait_for_event
@@ -91,6 +92,9 @@ class InlineDispatcher:
         except asyncio.CancelledError:
             await self._give_back(claim)
             raise
+        except Superseded as error:
+            _log.warning("attempt given up", execution=claim.id, attempt=claim.attempt, why=str(error))
+            await self._give_back(claim)  # refused where it is another's
         except Exception as error:  # noqa: BLE001 - a task of its own: nobody else would ever hear of it
             _log.error("execution left without an end", error=error, execution=claim.id)
 

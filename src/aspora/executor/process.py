@@ -8,17 +8,19 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aspora.db.listen import Listener
 from aspora.db.pool import Database
 from aspora.executor.attempt import Attempts
 from aspora.executor.conduct import Conductor
+from aspora.executor.dead_man import DeadMan
+from aspora.executor.effect_calls import EffectCalls
 from aspora.executor.event_writer import EventWriter, FlushedSteps
 from aspora.executor.handler import HandlerWorker
 from aspora.executor.inline import InlineDispatcher
-from aspora.executor.interface import ArtifactSource, Blobs, RevisionSource
+from aspora.executor.interface import ArtifactSource, Blobs, ConnectorCaller, RevisionSource, Superseded
 from aspora.executor.journal import Journal
 from aspora.executor.lease import LeaseLost, NodeLease
 from aspora.executor.plan import Plans
@@ -26,14 +28,16 @@ from aspora.executor.running import Running
 from aspora.executor.skill_agent import AgentWorker
 from aspora.executor.sweeps import Sweeper
 from aspora.kit.backoff import Backoff
-from aspora.kit.clock import Clock
+from aspora.kit.clock import Clock, SteadyClock
 from aspora.kit.registry import load_object
 from aspora.kit.supervise import Loop, run_loops, wait_for_any, wait_for_event
 from aspora.meta.errors import Timeout, Unavailable
 from aspora.meta.names import ExecutionId, NodeId
 from aspora.models.interface import ModelClient
+from aspora.records.effects import Effects
 from aspora.records.events import Events
 from aspora.records.executions import Executions
+from aspora.records.fence import Fenced
 from aspora.records.nodes import NodeFacts, Nodes
 from aspora.records.rows import Owner
 from aspora.records.state import ExecutionClass
@@ -82,6 +86,8 @@ class ExecutorParts:
     blobs: Blobs
     driver: SandboxDriver
     models: ModelClient
+    connectors: ConnectorCaller
+    dead_man: DeadMan
     clock: Clock
 
 
@@ -100,21 +106,24 @@ async def run_executor(
         on_ready: Told `inline`, and some seconds later `durable`, when executions of that class are taken.
 
     Raises:
-        LeaseLost: The node could not prove that it is alive and has ended its work. The process must end at once, by
-            `os._exit`: threads of the durable engine may hang on the database.
+        LeaseLost: The node could not prove that it is alive and has ended its handlers. The process must end at once,
+            by `os._exit`: threads of the durable engine may hang on the database. The dead man's switch stays armed.
     """
     nodes = Nodes(parts.database)
+    steady = SteadyClock(parts.clock)
     facts = NodeFacts(id=new_node_id(), role=ROLE, host=socket.gethostname(), pid=os.getpid(), version=config.version)
+    since = steady.monotonic()
     owner = await nodes.register(facts, ttl_seconds=config.lease_seconds)
+    asked_at = steady.monotonic()
+    steady.set(await nodes.now(), asked_at=asked_at)
     _log.info("node registered", node=owner.node, epoch=owner.epoch)
-    executor = _Executor(config, parts, owner, nodes, on_ready)
+    executor = _Executor(config, replace(parts, clock=steady), steady, owner, nodes, on_ready, since=since)
+    await executor.run(stop)
     try:
-        await executor.run(stop)
-    finally:
-        try:
-            await nodes.stop(owner)
-        except (Unavailable, Timeout) as error:
-            _log.warning("end of the node not recorded, its lease will run out", node=owner.node, reason=error.reason)
+        await nodes.stop(owner)
+    except (Unavailable, Timeout) as error:
+        _log.warning("end of the node not recorded, its lease will run out", node=owner.node, reason=error.reason)
+    parts.dead_man.disarm()
 
 
 class _Executor:
@@ -124,9 +133,12 @@ class _Executor:
         self,
         config: ExecutorConfig,
         parts: ExecutorParts,
+        steady: SteadyClock,
         owner: Owner,
         nodes: Nodes,
         on_ready: Callable[[str], None],
+        *,
+        since: float,
     ) -> None:
         self._config = config
         self._parts = parts
@@ -135,14 +147,22 @@ class _Executor:
         self._on_ready = on_ready
         self._classes: list[ExecutionClass] = ["inline"]
         self._durable_ready = asyncio.Event()
+        self._lost = asyncio.Event()
         self._executions = Executions(parts.database)
         self._running = Running()
         self._wakeups = Wakeups(parts.database)
-        self._writer = EventWriter(Events(parts.database), self._wakeups)
+        self._writer = EventWriter(Events(parts.database), self._wakeups, owner)
         self._agent = AgentWorker(models=parts.models, book=self._executions, blobs=parts.blobs, clock=parts.clock)
         self._conductor = self._make_conductor()
         self._lease = NodeLease(
-            nodes, owner, ttl_seconds=config.lease_seconds, clock=parts.clock, classes=lambda: self._classes
+            nodes,
+            owner,
+            ttl_seconds=config.lease_seconds,
+            clock=steady,
+            since=since,
+            classes=lambda: self._classes,
+            dead_man=parts.dead_man,
+            on_renewed=lambda at, asked_at: steady.set(at, asked_at=asked_at),
         )
 
     def _make_conductor(self) -> Conductor:
@@ -152,7 +172,13 @@ class _Executor:
             artifacts=parts.artifacts,
             blobs=parts.blobs,
             handler=HandlerWorker(
-                parts.driver, driver_name=self._config.driver_name, blobs=parts.blobs, clock=parts.clock
+                parts.driver,
+                driver_name=self._config.driver_name,
+                blobs=parts.blobs,
+                effects=EffectCalls(
+                    Effects(parts.database), connectors=parts.connectors, blobs=parts.blobs, clock=parts.clock
+                ),
+                clock=parts.clock,
             ),
             agent=self._agent,
             clock=parts.clock,
@@ -164,19 +190,24 @@ class _Executor:
             writer=self._writer,
             wakeups=self._wakeups,
             clock=parts.clock,
+            is_lost=self._lost.is_set,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
         """All loops; the loops that others need to end well are stopped after the others."""
-        lost = asyncio.Event()
+        lost = self._lost
         work_stop, support_stop = asyncio.Event(), asyncio.Event()
-        support = asyncio.create_task(run_loops(self._support_loops(lost), support_stop, grace_seconds=1.0))
+        support = asyncio.create_task(run_loops(self._support_loops(), support_stop, grace_seconds=1.0))
         work = asyncio.create_task(self._work(work_stop))
         try:
             await wait_for_any(stop, lost)
             work_stop.set()
-            grace_seconds = 0.0 if lost.is_set() else self._config.grace_seconds
-            await _end(work, lost, within_seconds=grace_seconds)
+            if not lost.is_set():
+                await _end(work, lost, within_seconds=self._config.grace_seconds)
+            if lost.is_set():
+                # First what may still act in the world; the rest is rows that the fence refuses anyway.
+                await self._parts.driver.close()
+                _log.error("handlers ended, the lease being lost", node=self._owner.node)
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
@@ -185,13 +216,13 @@ class _Executor:
         if lost.is_set():
             raise LeaseLost(f"node {self._owner.node} lost its lease and has ended its work")
 
-    def _support_loops(self, lost: asyncio.Event) -> Mapping[str, Loop]:
+    def _support_loops(self) -> Mapping[str, Loop]:
         async def hold_lease(stop: asyncio.Event) -> None:
             try:
                 await self._lease.run(stop)
             except LeaseLost as error:
                 _log.error("lease lost, ending at once", node=self._owner.node, cause=str(error))
-                lost.set()
+                self._lost.set()
 
         return {
             "lease": hold_lease,
@@ -204,7 +235,7 @@ class _Executor:
         dispatcher = InlineDispatcher(
             self._executions, self._conductor, self._parts.listener, self._owner, slots=self._config.slots
         )
-        sweeper = Sweeper(self._executions, self._wakeups)
+        sweeper = Sweeper(self._executions, self._wakeups, lease_seconds=self._config.lease_seconds)
         self._on_ready("inline")
         await run_loops(
             {
@@ -249,7 +280,7 @@ class _Executor:
             await run_loops({"recover": runtime.recover, "forget": runtime.forget}, stop, grace_seconds=1.0)
         finally:
             self._classes.remove("durable")
-            await runtime.stop(grace_seconds=self._config.grace_seconds)
+            await runtime.stop(grace_seconds=0.0 if self._lost.is_set() else self._config.grace_seconds)
 
     async def _execute_durable(self, execution: ExecutionId, journal: Journal) -> None:
         attempt = 0
@@ -260,12 +291,14 @@ class _Executor:
             except (Unavailable, Timeout):
                 await asyncio.sleep(_CLAIM_BACKOFF.delay_seconds(attempt))
                 attempt += 1
+            except Fenced as error:
+                raise Superseded(error.message) from None
         if claim is not None:
             await self._conductor.conduct(claim, FlushedSteps(journal, self._writer))
 
 
 async def _end(work: "asyncio.Task[None]", lost: asyncio.Event, *, within_seconds: float) -> None:
-    """Wait for the work's end, but no longer than its grace, and not at all once the lease is lost."""
+    """Wait for the work's end, but no longer than its grace and only while the lease is held."""
     if within_seconds <= 0:
         return
     losing = asyncio.create_task(wait_for_event(lost, within_seconds + _FORCED_STOP_SECONDS))

@@ -11,14 +11,28 @@ from aspora.records.state import is_terminal
 from aspora.records.wakeups import CHANGED, PENDING, Wakeups
 from aspora.telemetry.logs import get_logger
 
-_INTERVAL_SECONDS: Final = 2.0
+_MAX_INTERVAL_SECONDS: Final = 2.0
+_INTERVALS_PER_LEASE: Final = 2
 _log = get_logger(__name__)
 
 
 class Sweeper:
-    """Sweeps at intervals; several at once do no harm."""
+    """Sweeps at intervals; several at once do no harm.
 
-    def __init__(self, executions: Executions, wakeups: Wakeups, *, rand: Callable[[], float] = random.random) -> None:
+    Args:
+        lease_seconds: A node's lease: what one left is found within three quarters of it after its end.
+        rand: 0 to 1.
+    """
+
+    def __init__(
+        self,
+        executions: Executions,
+        wakeups: Wakeups,
+        *,
+        lease_seconds: float,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        self._interval_seconds = min(_MAX_INTERVAL_SECONDS, lease_seconds / _INTERVALS_PER_LEASE)
         self._executions = executions
         self._wakeups = wakeups
         self._rand = rand
@@ -45,4 +59,4 @@ class Sweeper:
         """Sweep until told to stop."""
         while not stop.is_set():
             await self.sweep()
-            await wait_for_event(stop, _INTERVAL_SECONDS * (0.5 + self._rand()))
+            await wait_for_event(stop, self._interval_seconds * (0.5 + self._rand()))

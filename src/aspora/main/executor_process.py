@@ -10,6 +10,8 @@ from aspora.client.api_client import ApiClient
 from aspora.client.http_transport import HttpTransport
 from aspora.client.interface import Client, Wire
 from aspora.db.listen import Listener
+from aspora.executor.connectors import InstalledConnectors
+from aspora.executor.dead_man import dead_man
 from aspora.executor.lease import LeaseLost
 from aspora.executor.plan import ClientRevisions
 from aspora.executor.process import CHANNELS, ExecutorConfig, ExecutorParts, run_executor
@@ -83,6 +85,7 @@ async def serve(
     driver = sandbox_driver(settings, slots=2 * settings.executor_slots, warm=settings.sandbox_warm)
     store = artifact_store(settings)
     cache = artifact_cache(settings, store, clock)
+    connectors = InstalledConnectors()
     parts = ExecutorParts(
         database=database,
         listener=listener,
@@ -91,6 +94,8 @@ async def serve(
         blobs=store,
         driver=driver,
         models=models,
+        connectors=connectors,
+        dead_man=dead_man(),
         clock=clock,
     )
     behaviour = ExecutorConfig(
@@ -116,6 +121,7 @@ async def serve(
         support_stop.set()
         await support
         await models.close()
+        await connectors.close()
         await client.close()
         cache.close()
         await database.close()

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from aspora.apis.builtins import load_kinds
 from aspora.artifacts.interface import ArtifactStore
+from aspora.audit.maintenance import RETAINED as AUDIT_RECORDS
 from aspora.audit.maintenance import maintain_audit
 from aspora.audit.trail import Audit
 from aspora.client.asgi_transport import AsgiTransport
@@ -41,6 +42,7 @@ from aspora.main.wiring import artifact_store
 from aspora.models.defaults import default_objects
 from aspora.records.health import Healths
 from aspora.records.maintenance import maintain_records
+from aspora.records.retention import RETAINED as RECORDS
 from aspora.store.maintenance import maintain_objects
 from aspora.store.postgres import CHANNEL as OBJECTS_CHANNEL
 from aspora.store.postgres import PostgresStore
@@ -121,7 +123,9 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         "serve": serve.run,
         "history": history.run,
         "object-partitions": partial(maintain_objects, database),
-        "record-partitions": partial(maintain_records, database, keep_days=settings.record_days),
+        "record-partitions": partial(
+            maintain_records, database, keep_days=settings.record_days, retained=(*RECORDS, *AUDIT_RECORDS)
+        ),
         "audit-partitions": partial(maintain_audit, database),
     }
 

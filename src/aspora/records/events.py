@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from aspora.db.pool import Database
@@ -10,19 +9,19 @@ from aspora.db.queries import Queries
 from aspora.meta.objects import rfc3339
 from aspora.records.ids import day_of
 from aspora.records.jsontext import encode_leniently
-from aspora.records.rows import START, Cursor, Event, StoredEvent
+from aspora.records.rows import START, Claim, Cursor, Event, Owner, StoredEvent
 
 _queries = Queries.load("aspora.records", "events.sql")
 FINISHED = "Finished"
+TAKEOVERS = ("Requeued", "Recovered")
+"""What is told when a node gave up or lost an execution: waiting again, or taken over at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """An event and whose it is."""
+    """An event and the attempt it happened in."""
 
-    execution: str
-    day: date
-    attempt: int
+    claim: Claim
     event: Event
 
 
@@ -32,16 +31,20 @@ class Events:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def append(self, events: Sequence[Addressed]) -> None:
-        """Keep events, in the order given, in one statement."""
+    async def append(self, owner: Owner, events: Sequence[Addressed]) -> int:
+        """Keep events of a node's attempts, in the order given, in one statement; those of fenced attempts are dropped.
+
+        Returns:
+            How many were kept.
+        """
         if not events:
-            return
+            return 0
         text = encode_leniently(
             [
                 {
-                    "execution_id": e.execution,
-                    "day": e.day.isoformat(),
-                    "attempt": e.attempt,
+                    "execution_id": e.claim.id,
+                    "day": e.claim.day.isoformat(),
+                    "attempt": e.claim.attempt,
                     "at": e.event.at.isoformat(),
                     "type": e.event.type,
                     "data": e.event.data,
@@ -50,7 +53,15 @@ class Events:
             ]
         )
         async with self._database.connection() as connection:
-            await _queries.execute(connection, "append_events", events=text)
+            return await _queries.execute(connection, "append_events", events=text, node=owner.node, epoch=owner.epoch)
+
+    async def of_types(self, execution: str, types: Sequence[str], *, limit: int = 100) -> list[StoredEvent]:
+        """Events of these types alone, by (transaction, row)."""
+        async with self._database.connection() as connection:
+            rows = await _queries.fetch_all(
+                connection, "events_of_types", id=execution, day=day_of(execution), types=list(types), limit=limit
+            )
+        return [_stored(row) for row in rows]
 
     async def read(self, execution: str, *, after: Cursor = START, limit: int = 1000) -> list[StoredEvent]:
         """Events that are there now, by (transaction, row)."""

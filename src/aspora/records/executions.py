@@ -10,10 +10,11 @@ from aspora.db.queries import Queries
 from aspora.meta.errors import Conflict, NotFound
 from aspora.meta.names import ExecutionId
 from aspora.meta.objects import rfc3339
+from aspora.records.fence import Fenced, fence_of
 from aspora.records.ids import day_of, days_of_prefix
 from aspora.records.jsontext import encode, encode_leniently, storable_text
 from aspora.records.rows import Claim, Ending, Event, ModelCall, NewExecution, Owner
-from aspora.records.state import State
+from aspora.records.state import ExecutionClass, State, is_terminal
 
 _queries = Queries.load("aspora.records", "executions.sql")
 STAGES = ("gateway", "record", "artifact", "process", "model", "finish")
@@ -76,8 +77,7 @@ class Executions:
             input_ref=new.input_ref,
             caller=new.caller,
             trigger=encode(new.trigger),
-            created_at=new.created_at,
-            deadline=new.deadline,
+            allowed_seconds=(new.deadline - new.created_at).total_seconds(),
             stages=encode(new.stages),
             event=encode({**event, "caller": new.caller}),
             audit=_audited(new.audit, new.id, new.domain),
@@ -91,7 +91,11 @@ class Executions:
         return sorted((_claim(row, owner) for row in rows), key=lambda c: c.created_at)
 
     async def claim_durable(self, execution: ExecutionId, owner: Owner) -> Claim | None:
-        """Take a durable execution, from whoever had it; None when it has ended."""
+        """Take a durable execution, from whoever had it; None when it has ended, is gone or was never durable.
+
+        Raises:
+            Fenced: The node's own lease has ended.
+        """
         async with self._database.connection() as connection:
             row = await _queries.fetch_one(
                 connection,
@@ -101,20 +105,30 @@ class Executions:
                 node=owner.node,
                 epoch=owner.epoch,
             )
-        return None if row is None else _claim(row, owner)
+        if row is not None:
+            return _claim(row, owner)
+        if await self.is_open(execution, "durable"):
+            raise Fenced(execution, owner)
+        return None
+
+    async def is_open(self, execution: str, execution_class: ExecutionClass) -> bool:
+        """Whether there is such an execution of that class, and it has not ended."""
+        async with self._database.connection() as connection:
+            row = await _queries.fetch_one(connection, "get_execution", id=execution, day=day_of(execution))
+        return row is not None and row["class"] == execution_class and not is_terminal(row["state"])
 
     async def finish(self, claim: Claim, ending: Ending, events: Sequence[Event]) -> bool:
         """Write the end with the last events, and a `Finished` event after them.
 
         Returns:
-            False when the claim is no longer the owner's: another attempt has begun, or the execution was ended.
+            False when the claim is fenced: another attempt has begun, the execution was ended, or the node's lease has.
         """
         last = Event(ending.finished_at, "Finished", {"state": ending.state, "reason": ending.reason})
         async with self._database.connection() as connection:
             row = await _queries.fetch_one(
                 connection,
                 "finish_execution",
-                **_fence(claim),
+                **fence_of(claim),
                 state=ending.state,
                 reason=ending.reason,
                 message=storable_text(ending.message),
@@ -130,7 +144,7 @@ class Executions:
     async def release(self, claim: Claim) -> bool:
         """Give an inline execution back to the queue; False when it isn't the claim's any more."""
         async with self._database.connection() as connection:
-            row = await _queries.fetch_one(connection, "release_execution", **_fence(claim))
+            row = await _queries.fetch_one(connection, "release_execution", **fence_of(claim))
         return row is not None
 
     async def reap_lost(self) -> list[Swept]:
@@ -241,7 +255,7 @@ class Executions:
             return await _queries.fetch_all(connection, "ended_among", ids=list(executions), days=days)
 
     async def record_model_call(self, claim: Claim, call: ModelCall) -> None:
-        """Keep one model call and add it to the execution's totals."""
+        """Keep one model call and add it to the execution's totals; one that a fenced attempt made is marked."""
         async with self._database.connection() as connection:
             await _queries.execute(
                 connection,
@@ -249,6 +263,8 @@ class Executions:
                 id=claim.id,
                 day=claim.day,
                 attempt=claim.attempt,
+                node=claim.owner.node,
+                epoch=claim.owner.epoch,
                 at=call.at,
                 alias=storable_text(call.alias),
                 provider=call.provider,
@@ -271,17 +287,6 @@ def _audited(act: Mapping[str, Any] | None, execution: str, domain: str) -> str 
     """An act on an execution as `aspora_audit` takes it."""
     about = {"kind": "Execution", "domain": domain, "name": execution}
     return None if act is None else encode({**act, **about})
-
-
-def _fence(claim: Claim) -> dict[str, Any]:
-    """What the row must still say for the claim to be the owner's."""
-    return {
-        "id": claim.id,
-        "day": claim.day,
-        "node": claim.owner.node,
-        "epoch": claim.owner.epoch,
-        "attempt": claim.attempt,
-    }
 
 
 def _events_json(events: Sequence[Event]) -> str:

@@ -1,14 +1,17 @@
 -- Executions: one row each, from Pending over Running to an end. Every change is guarded by the state it starts from, and
--- what a node does also by its epoch and attempt, so that a fenced node's word counts for nothing.
+-- what a node does also by its epoch and attempt and by its lease, so that a fenced node's word counts for nothing.
+-- Every instant is the database's; what others bring along is a length of time.
 
 -- name: insert_execution
+-- The gateway's clock may be wrong: only the time between its two instants counts.
 with inserted as (
     insert into executions (
         id, day, domain, skill, revision, environment, class, input, input_ref, caller, trigger, created_at, deadline,
         stages
     ) values (
         %(id)s, %(day)s, %(domain)s, %(skill)s, %(revision)s, %(environment)s, %(class)s, %(input)s::json,
-        %(input_ref)s, %(caller)s, %(trigger)s::jsonb, %(created_at)s, %(deadline)s, %(stages)s::jsonb
+        %(input_ref)s, %(caller)s, %(trigger)s::jsonb, now(), now() + make_interval(secs => %(allowed_seconds)s),
+        %(stages)s::jsonb
     )
     on conflict (id, day) do nothing
     returning id, day, created_at
@@ -24,6 +27,10 @@ with picked as (
     select id, day from executions
     where state = 'Pending' and class = 'inline' and deadline > now()
         and day >= (now() at time zone 'UTC')::date - 1
+        and exists (
+            select from nodes as n
+            where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
+        )
     order by created_at
     limit %(limit)s
     for update skip locked
@@ -37,11 +44,31 @@ returning e.*, extract(epoch from clock_timestamp() - e.created_at)::float8 * 10
 
 -- name: claim_durable
 -- Taking over from Running is right: the workflow engine has fenced the owner before, or it is gone.
-update executions
-set state = 'Running', owner_node = %(node)s, owner_epoch = %(epoch)s, attempt = attempt + 1,
-    started_at = coalesce(started_at, now())
-where id = %(id)s and day = %(day)s and class = 'durable' and state in ('Pending', 'Running')
-returning *, extract(epoch from clock_timestamp() - created_at)::float8 * 1000 as queued_ms
+with before as (
+    select id, day, state, owner_node, attempt from executions
+    where id = %(id)s and day = %(day)s and class = 'durable' and state in ('Pending', 'Running')
+        and exists (
+            select from nodes as n
+            where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
+        )
+    for update
+), told as (
+    insert into execution_events (execution_id, day, attempt, at, type, data)
+    select b.id, b.day, b.attempt, now(), 'Recovered', json_build_object(
+        'reason', case when lost.stopped_at is null then 'NodeLost' else 'NodeStopped' end,
+        'node', b.owner_node, 'by', %(node)s::text,
+        'message', format('node %%s %%s during attempt %%s; node %%s begins attempt %%s', b.owner_node,
+            case when lost.stopped_at is null then 'stopped answering' else 'was stopped' end, b.attempt,
+            %(node)s::text, b.attempt + 1))
+    from before as b left join nodes as lost on lost.id = b.owner_node
+    where b.state = 'Running'
+)
+update executions as e
+set state = 'Running', owner_node = %(node)s, owner_epoch = %(epoch)s, attempt = e.attempt + 1,
+    started_at = coalesce(e.started_at, now())
+from before
+where e.id = before.id and e.day = before.day
+returning e.*, extract(epoch from clock_timestamp() - e.created_at)::float8 * 1000 as queued_ms
 
 -- name: finish_execution
 -- The events always hold at least one, so a row comes back if and only if the guard let the update through. The stage
@@ -56,6 +83,10 @@ with done as (
         finished_at = %(finished_at)s
     where id = %(id)s and day = %(day)s and state = 'Running'
         and owner_node = %(node)s and owner_epoch = %(epoch)s and attempt = %(attempt)s
+        and exists (
+            select from nodes as n
+            where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
+        )
     returning id, day, attempt
 )
 insert into execution_events (execution_id, day, attempt, at, type, data)
@@ -70,6 +101,10 @@ with released as (
     set state = 'Pending', owner_node = null, owner_epoch = null
     where id = %(id)s and day = %(day)s and state = 'Running' and class = 'inline'
         and owner_node = %(node)s and owner_epoch = %(epoch)s and attempt = %(attempt)s
+        and exists (
+            select from nodes as n
+            where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
+        )
     returning id, day, attempt
 )
 insert into execution_events (execution_id, day, attempt, at, type, data)
@@ -202,28 +237,33 @@ order by id
 limit %(limit)s
 
 -- name: list_executions
+-- The day inside an id is the gateway's: it may lie one beside the database's.
 select * from executions
 where (%(domains)s::text[] is null or domain = any(%(domains)s))
     and (%(skill)s::text is null or skill = %(skill)s)
     and (%(states)s::text[] is null or state = any(%(states)s))
     and (%(since)s::timestamptz is null
-        or (created_at >= %(since)s and day >= (%(since)s::timestamptz at time zone 'UTC')::date))
+        or (created_at >= %(since)s and day >= (%(since)s::timestamptz at time zone 'UTC')::date - 1))
     and (%(before)s::timestamptz is null
         or ((created_at, id) < (%(before)s, %(before_id)s)
-            and day <= (%(before)s::timestamptz at time zone 'UTC')::date))
+            and day <= (%(before)s::timestamptz at time zone 'UTC')::date + 1))
 order by created_at desc, id desc
 limit %(limit)s
 
 -- name: record_model_call
--- The money is spent whoever owns the execution by now, so nothing guards this.
+-- The money is spent whoever owns the execution by now, so nothing guards this; but a call of no use is marked.
 with called as (
     insert into model_calls (
         execution_id, day, attempt, at, alias, provider, upstream, outcome, input_tokens, output_tokens,
-        cost_micro_usd, cost_source, duration_ms
-    ) values (
-        %(id)s, %(day)s, %(attempt)s, %(at)s, %(alias)s, %(provider)s, %(upstream)s, %(outcome)s, %(input_tokens)s,
-        %(output_tokens)s, %(cost_micro_usd)s, %(cost_source)s, %(duration_ms)s
+        cost_micro_usd, cost_source, duration_ms, fenced
     )
+    select %(id)s, %(day)s, %(attempt)s, %(at)s, %(alias)s, %(provider)s, %(upstream)s, %(outcome)s, %(input_tokens)s,
+        %(output_tokens)s, %(cost_micro_usd)s, %(cost_source)s, %(duration_ms)s, not exists (
+            select from executions as e join nodes as n on n.id = e.owner_node and n.epoch = e.owner_epoch
+            where e.id = %(id)s and e.day = %(day)s and e.state = 'Running' and e.attempt = %(attempt)s
+                and e.owner_node = %(node)s and e.owner_epoch = %(epoch)s
+                and n.stopped_at is null and n.lease_expires_at > now()
+        )
     returning input_tokens, output_tokens, cost_micro_usd
 )
 update executions as e

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from aspora.db.pool import Database, Row
@@ -47,8 +48,12 @@ class Nodes:
             )
         return Owner(facts.id, epoch)
 
-    async def renew(self, owner: Owner, *, ttl_seconds: float, classes: Sequence[ExecutionClass]) -> bool:
-        """Stay alive for another `ttl_seconds` and say which classes are taken; False when the lease has run out."""
+    async def renew(self, owner: Owner, *, ttl_seconds: float, classes: Sequence[ExecutionClass]) -> datetime | None:
+        """Stay alive for another `ttl_seconds` and say which classes are taken.
+
+        Returns:
+            The database's instant from which on the time counts; None when the lease has run out.
+        """
         async with self._database.connection() as connection:
             row = await _queries.fetch_one(
                 connection,
@@ -58,7 +63,12 @@ class Nodes:
                 ttl_seconds=ttl_seconds,
                 classes=list(classes),
             )
-        return row is not None
+        return None if row is None else row["renewed_at"]
+
+    async def now(self) -> datetime:
+        """The database's present instant: the only wall time that all processes share."""
+        async with self._database.connection() as connection:
+            return await _queries.fetch_value(connection, "present_instant")
 
     async def stop(self, owner: Owner) -> None:
         """Say that the node ends now, so that nobody waits for its lease to run out."""

@@ -10,7 +10,10 @@ returning epoch
 update nodes
 set lease_expires_at = now() + make_interval(secs => %(ttl_seconds)s), classes = %(classes)s
 where id = %(id)s and epoch = %(epoch)s and stopped_at is null and lease_expires_at > now()
-returning id
+returning now() as renewed_at
+
+-- name: present_instant
+select clock_timestamp() as at
 
 -- name: stop_node
 update nodes set stopped_at = now() where id = %(id)s and epoch = %(epoch)s and stopped_at is null

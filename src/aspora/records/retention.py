@@ -11,12 +11,13 @@ from aspora.db.retention import Retained, drop_days
 RETAINED: Final = (
     Retained(table="execution_events", goes_by_execution=True),
     Retained(table="model_calls", goes_by_execution=True),
+    Retained(table="effects", goes_by_execution=True),
+    Retained(table="events"),
     Retained(table="executions", goes_by_execution=True),
 )
 """The record tables that are partitioned by day: one line each. Executions come last, since the others hang on them."""
 
 DEFAULT_DAYS: Final = 90
-_EFFECTS_LIMIT = 5000
 _queries = Queries.load("aspora.records", "retention.sql")
 
 
@@ -44,14 +45,4 @@ async def retain(
         dropped[table.table] = await drop_days(
             database, table.table, first_kept=today - timedelta(days=days), spared=spared
         )
-    await _delete_effects(database, first_kept=first_kept, spared=unfinished)
     return dropped
-
-
-async def _delete_effects(database: Database, *, first_kept: date, spared: Sequence[date]) -> None:
-    deleted = _EFFECTS_LIMIT
-    while deleted == _EFFECTS_LIMIT:
-        async with database.connection() as connection:
-            deleted = await _queries.execute(
-                connection, "delete_effects", first_kept=first_kept, spared=list(spared), limit=_EFFECTS_LIMIT
-            )

@@ -18,7 +18,9 @@ class NewExecution:
 
     Attributes:
         input: The wire input; None when `input_ref` names the blob that holds it.
-        deadline: When it must have ended, waiting in the queue included.
+        created_at: By the clock of whoever accepted it, like the day inside its id.
+        deadline: When it must have ended, waiting in the queue included; by the same clock. The row gets the database's
+            instants: its present one, and as much later as `deadline` is after `created_at`.
         stages: Milliseconds spent so far by stage.
         audit: Who wants it, in the words of `aspora.audit`, kept in the same transaction; None to keep nothing.
     """

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
@@ -82,7 +83,7 @@ class ExecutorChild:
     async def wait_ready(self, what: str) -> None:
         ended = asyncio.create_task(self.process.wait())
         ready = asyncio.create_task(self.ready[what].wait())
-        done, _ = await asyncio.wait({ended, ready}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({ended, ready}, timeout=180, return_when=asyncio.FIRST_COMPLETED)
         for task in (ended, ready):
             task.cancel()
         assert ready in done, f"executor not ready for {what}:\n{self.log.read_text()[-6000:]}"
@@ -146,8 +147,21 @@ class Site:
         return revision
 
     async def start_executor(
-        self, *, slots: int = 4, lease_seconds: float = 3.0, grace_seconds: float = 2.0, durable: bool = False
+        self,
+        *,
+        slots: int = 4,
+        lease_seconds: float = 8.0,
+        grace_seconds: float = 2.0,
+        durable: bool = False,
+        dies: bool = True,
+        environ: Mapping[str, str] = {},
     ) -> ExecutorChild:
+        """Start an executor and wait until it takes work.
+
+        Args:
+            dies: Whether the kernel ends it when it can't renew its lease.
+            environ: Laid over this process's environment.
+        """
         number = len(self.executors)
         config = {
             "base": str(self.base),
@@ -157,12 +171,18 @@ class Site:
             "lease_seconds": lease_seconds,
             "grace_seconds": grace_seconds,
             "environment": self.environment,
+            "dies": dies,
         }
         path, log = self.base / f"executor-{number}.json", self.base / f"executor-{number}.log"
         path.write_text(json.dumps(config))
         with log.open("wb") as sink:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, str(CHILD), str(path), stdout=asyncio.subprocess.PIPE, stderr=sink
+                sys.executable,
+                str(CHILD),
+                str(path),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=sink,
+                env={**os.environ, **environ},
             )
         child = ExecutorChild(process, log)
         self.executors.append(child)
@@ -170,6 +190,11 @@ class Site:
         reader.add_done_callback(lambda _: None)
         await child.wait_ready("durable" if durable else "inline")
         return child
+
+    async def let_leases_lapse(self) -> None:
+        """End the lease of every node a moment ago: what waiting for it would do."""
+        async with self.database.connection() as connection:
+            await connection.execute("update nodes set lease_expires_at = now() - interval '1 millisecond'")
 
     async def call(
         self, method: str, path: str, body: Any = None, *, key: str = "tester", headers: Mapping[str, str] = {}

@@ -12,9 +12,12 @@ from aspora.artifacts import ArtifactCache, digest_of, open_artifacts
 from aspora.client.interface import Wire
 from aspora.db.listen import Listener
 from aspora.db.pool import Database
+from aspora.executor.connectors import InstalledConnectors
+from aspora.executor.dead_man import NoDeadMan, dead_man
 from aspora.executor.process import CHANNELS, ExecutorConfig, ExecutorParts, run_executor
 from aspora.kit.clock import SystemClock
 from aspora.kit.supervise import run_loops
+from aspora.main.executor_process import SWITCH_INTERVAL_SECONDS
 from aspora.meta.errors import NotFound
 from aspora.models.catalog import Catalog
 from aspora.models.client import HttpModelClient
@@ -22,6 +25,8 @@ from aspora.models.defaults import default_objects
 from aspora.sandbox.process.driver import ProcessDriver
 from aspora.skills.archive import ArchiveFile, unpack, write_archive
 from aspora.telemetry.logs import configure_logging
+
+MAX_CONNECTIONS = 24
 
 
 class FileRevisions:
@@ -48,18 +53,23 @@ def digest_of_folder(folder: Path) -> str:
 
 async def main(config: dict[str, Any]) -> None:
     configure_logging(level="INFO", form="console")
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     clock, stop, base = SystemClock(), asyncio.Event(), Path(config["base"])
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     kinds = {kind: [o for o in default_objects() if o["kind"] == kind] for kind in ("Model", "Provider")}
     catalog = Catalog(kinds["Model"], kinds["Provider"], environment=config.get("environment", {}))
     store = open_artifacts(base / "artifacts")
     async with AsyncExitStack() as held:
-        database = await held.enter_async_context(await Database.open(config["dsn"], max_size=config["slots"] + 4))
+        database = await held.enter_async_context(
+            await Database.open(config["dsn"], max_size=min(config["slots"] + 4, MAX_CONNECTIONS))
+        )
         runtime_dir = Path(config["runtime_dir"])
-        driver = ProcessDriver(work_dir=base / "work", runtime_dir=runtime_dir, max_concurrency=config["slots"])
+        driver = ProcessDriver(work_dir=base / "work", runtime_dir=runtime_dir, max_concurrency=2 * config["slots"])
         held.push_async_callback(driver.close)
         models = HttpModelClient(lambda: catalog, clock=clock)
         held.push_async_callback(models.close)
+        connectors = InstalledConnectors()
+        held.push_async_callback(connectors.close)
         listener = Listener(config["dsn"], CHANNELS)
         support_stop = asyncio.Event()
         support = asyncio.create_task(run_loops({"listener": listener.run}, support_stop, grace_seconds=1))
@@ -73,6 +83,8 @@ async def main(config: dict[str, Any]) -> None:
             blobs=store,
             driver=driver,
             models=models,
+            connectors=connectors,
+            dead_man=dead_man() if config["dies"] else NoDeadMan(),
             clock=clock,
         )
         behaviour = ExecutorConfig(

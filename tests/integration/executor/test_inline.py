@@ -129,7 +129,7 @@ async def test_what_goes_wrong_in_a_handler_is_named(site: Any) -> None:
         for e in await site.events.read(row["metadata"]["name"])
         if e.type == "HostCall"
     ]
-    assert [(e.data["method"], e.data["outcome"]) for e in calls] == [("apis.trm.check", "MethodNotAllowed")]
+    assert [(e.data["method"], e.data["outcome"]) for e in calls] == [("apis.trm.check", "Forbidden")]
 
 
 async def test_a_handler_is_refused_what_its_skill_blocks(site: Any) -> None:
@@ -243,7 +243,7 @@ async def test_a_stopping_executor_gives_back_what_it_cannot_finish(site: Any) -
 async def test_a_fenced_executor_changes_nothing(site: Any) -> None:
     """It sleeps through its lease, another finishes the work, and its own word comes too late."""
     await site.add_skill("hang", HANG)
-    first = await site.start_executor(lease_seconds=4)
+    first = await site.start_executor(lease_seconds=4, dies=False)
     gate = site.base / "gate"
     name, notes, waiting = await begin_hanging(site, gate=str(gate))
     await wait_pid(notes, 1)
@@ -258,6 +258,35 @@ async def test_a_fenced_executor_changes_nothing(site: Any) -> None:
     row = await site.executions.get(name)
     assert (row["attempt"], row["result"]["message"]) == (2, "attempt 2")
     assert [e.type for e in await site.events.read(name)].count("Finished") == 1
+
+
+async def test_an_executor_that_is_stopped_dies_with_its_handlers_before_its_lease_is_over(site: Any) -> None:
+    """It can't look at any clock: the kernel ends it, and then its supervisors end what it ran."""
+    await site.add_skill("hang", HANG)
+    executor = await site.start_executor(lease_seconds=8)
+    _, notes, waiting = await begin_hanging(site)
+    pid = await wait_pid(notes, 1)
+    executor.process.send_signal(signal.SIGSTOP)
+    async with asyncio.timeout(8):
+        assert await executor.process.wait() == -signal.SIGKILL
+        while is_alive(pid):
+            await asyncio.sleep(0.01)
+    assert [n["alive"] for n in await site.nodes.page()] == [True]
+    waiting.cancel()
+
+
+async def test_an_executor_without_its_database_ends_its_handlers_first(site: Any) -> None:
+    await site.add_skill("hang", HANG)
+    executor = await site.start_executor(lease_seconds=10)
+    name, notes, waiting = await begin_hanging(site)
+    pid = await wait_pid(notes, 1)
+    async with refused_database(site.dsn), asyncio.timeout(10):
+        while "handlers ended, the lease being lost" not in executor.log.read_text():
+            await asyncio.sleep(0.01)
+        assert not is_alive(pid)
+        assert await executor.process.wait() != 0
+    assert (await site.executions.get(name))["state"] == "Running"
+    waiting.cancel()
 
 
 async def test_a_handler_outlives_a_database_that_drops_every_connection(site: Any) -> None:

@@ -15,7 +15,7 @@ KILLS = 40 if IS_FULL else 2
 SEED = int(os.environ.get("ASPORA_TEST_SEED", "0")) or (random.SystemRandom().randrange(1, 2**31) if IS_FULL else 218)
 EACH_ROUND = 3
 EXECUTORS = 2
-LEASE_SECONDS = 2
+LEASE_SECONDS = 8
 MAX_WORK_SECONDS = 0.6
 MAX_PAUSE_SECONDS = 1.0
 

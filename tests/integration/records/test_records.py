@@ -10,9 +10,8 @@ from typing import Any, get_args
 import pytest
 
 from aspora.db.pool import Database
-from aspora.meta.errors import Conflict, NotFound
+from aspora.meta.errors import NotFound
 from aspora.meta.names import ExecutionId, NodeId
-from aspora.records.effects import EffectKey, Effects, Go, InDoubt, Recorded
 from aspora.records.events import Addressed, Events
 from aspora.records.executions import Executions, execution_wire
 from aspora.records.ids import day_of, execution_id
@@ -29,8 +28,10 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def new_execution(*, durable: bool = False, seconds: float = 60, at: datetime | None = None) -> NewExecution:
-    created = at or now()
+def new_execution(
+    *, durable: bool = False, seconds: float = 60, at: datetime | None = None, clock_is_off_minutes: int = 0
+) -> NewExecution:
+    created = at or now() + timedelta(minutes=clock_is_off_minutes)
     return NewExecution(
         id=execution_id(created, entropy=next(_numbers)),
         domain="test",
@@ -43,7 +44,7 @@ def new_execution(*, durable: bool = False, seconds: float = 60, at: datetime | 
         caller="tester",
         trigger={"type": "api"},
         created_at=created,
-        deadline=now() + timedelta(seconds=seconds),
+        deadline=created + timedelta(seconds=seconds),
         stages={"gateway": 1.0},
     )
 
@@ -66,6 +67,26 @@ async def pass_deadline(database: Database, *names: ExecutionId) -> None:
 async def register(database: Database, *, ttl_seconds: float = 60) -> Owner:
     facts = NodeFacts(id=NodeId(f"node-{next(_numbers)}"), role="executor", host="h", pid=1, version="0")
     return await Nodes(database).register(facts, ttl_seconds=ttl_seconds)
+
+
+async def lapse(database: Database, owner: Owner) -> None:
+    """Let a node's lease end a moment ago, as time would."""
+    async with database.connection() as connection:
+        await connection.execute(
+            "update nodes set lease_expires_at = now() - interval '1 second' where id = %s", (owner.node,)
+        )
+
+
+async def claim_one(database: Database, **how: Any) -> Claim:
+    """A new execution, running on a new node."""
+    name = await insert(database, **how)
+    owner = await register(database)
+    if how.get("durable"):
+        claim = await Executions(database).claim_durable(name, owner)
+    else:
+        claim = next(c for c in await Executions(database).claim_inline(owner, limit=100) if c.id == name)
+    assert claim is not None
+    return claim
 
 
 async def state_of(database: Database, execution: str) -> tuple[str, str]:
@@ -97,8 +118,12 @@ async def test_many_claimants_never_get_the_same_execution(database: Database) -
 
 
 async def test_the_oldest_are_claimed_first_and_keep_what_they_were_given(database: Database) -> None:
+    earlier = await insert(database)
     later = await insert(database)
-    earlier = await insert(database, at=now() - timedelta(seconds=5))
+    async with database.connection() as connection:
+        await connection.execute(
+            "update executions set created_at = created_at - interval '5 seconds' where id = %s", (earlier,)
+        )
     first, second = await Executions(database).claim_inline(await register(database), limit=5)
     assert (first.id, second.id) == (earlier, later)
     assert first.input == {"b": 1, "a": [1.5, None]}
@@ -109,8 +134,9 @@ async def test_the_oldest_are_claimed_first_and_keep_what_they_were_given(databa
 async def test_only_the_owner_of_the_attempt_writes_the_end(database: Database) -> None:
     executions = Executions(database)
     name = await insert(database)
-    gone = await register(database, ttl_seconds=0)
+    gone = await register(database)
     (stale,) = await executions.claim_inline(gone, limit=1)
+    await lapse(database, gone)
     assert [(s.id, s.state) for s in await executions.reap_lost()] == [(name, "Pending")]
     (fresh,) = await executions.claim_inline(await register(database), limit=1)
     assert (stale.attempt, fresh.attempt) == (1, 2)
@@ -293,10 +319,11 @@ async def test_model_calls_add_up_on_the_execution(database: Database) -> None:
 
 async def test_a_tail_misses_no_event_whatever_the_order_of_commits(database: Database) -> None:
     """The first transaction commits last; a tail that had gone past it would never see its event."""
-    events, name = Events(database), await insert(database)
+    events, claim = Events(database), await claim_one(database)
+    name = claim.id
 
     async def append(type_: str) -> None:
-        await events.append([Addressed(name, day_of(name), 1, Event(now(), type_))])
+        assert await events.append(claim.owner, [Addressed(claim, Event(now(), type_))]) == 1
 
     seen: list[str] = []
     cursor: Cursor = START
@@ -322,11 +349,12 @@ async def test_a_tail_misses_no_event_whatever_the_order_of_commits(database: Da
 
 
 async def test_concurrent_writers_and_a_tail_agree_in_the_end(database: Database) -> None:
-    events, name = Events(database), await insert(database)
+    events, claim = Events(database), await claim_one(database)
+    name = claim.id
 
     async def write(writer: int) -> None:
         for n in range(20):
-            await events.append([Addressed(name, day_of(name), 1, Event(now(), f"{writer}.{n}"))])
+            await events.append(claim.owner, [Addressed(claim, Event(now(), f"{writer}.{n}"))])
 
     writing = asyncio.gather(*(write(w) for w in range(4)))
     seen: list[str] = []
@@ -338,21 +366,6 @@ async def test_concurrent_writers_and_a_tail_agree_in_the_end(database: Database
         await asyncio.sleep(0)
     await writing
     assert sorted(seen) == sorted(["Created", *(f"{w}.{n}" for w in range(4) for n in range(20))])
-
-
-async def test_a_finished_effect_answers_and_one_in_doubt_is_not_repeated(database: Database) -> None:
-    effects, name = Effects(database), await insert(database)
-    read, write = (EffectKey(name, "trm", op, "d", 0) for op in ("check", "block"))
-    assert await effects.begin(read, idempotent=True, owner_epoch=1) == Go()
-    assert await effects.begin(write, idempotent=False, owner_epoch=1) == Go()
-    assert await effects.begin(read, idempotent=True, owner_epoch=2) == Go()
-    assert await effects.begin(write, idempotent=False, owner_epoch=2) == InDoubt()
-    with pytest.raises(Conflict):
-        await effects.finish(read, {"score": 1}, owner_epoch=1)
-    await effects.finish(read, {"score": 1}, owner_epoch=2)
-    assert await effects.begin(read, idempotent=True, owner_epoch=3) == Recorded({"score": 1})
-    with pytest.raises(Conflict):
-        await effects.finish(write, {}, owner_epoch=1)
 
 
 async def test_rows_find_their_day_by_the_id_alone(database: Database) -> None:

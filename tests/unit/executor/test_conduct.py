@@ -14,7 +14,8 @@ from aspora.executor.journal import CallThrough
 from aspora.executor.results import Given
 from aspora.executor.running import Running
 from aspora.meta.errors import Unavailable
-from aspora.records.rows import Claim, Ending, Event
+from aspora.meta.names import NodeId
+from aspora.records.rows import Claim, Ending, Event, Owner
 
 
 class Scripted:
@@ -25,6 +26,7 @@ class Scripted:
         self.answers = list(finish)
         self.written: list[tuple[Ending, list[str]]] = []
         self.sent: list[str] = []
+        self.still_open = False
 
     async def make(self, trace: Any, journal: Any) -> Given:
         trace.emit("Log")
@@ -41,15 +43,18 @@ class Scripted:
         self.written.append((ending, [e.type for e in events]))
         return answer
 
-    async def append(self, events: Any) -> None:
-        return None
+    async def append(self, owner: Owner, events: Any) -> int:
+        return len(events)
+
+    async def is_open(self, execution: str, execution_class: str) -> bool:
+        return self.still_open
 
     def send(self, channel: str) -> None:
         self.sent.append(channel)
 
 
 def conductor(parts: Any, clock: Any, running: Running) -> Conductor:
-    writer = EventWriter(parts, parts)
+    writer = EventWriter(parts, parts, Owner(NodeId("node"), 1))
     return Conductor(attempts=parts, executions=parts, running=running, writer=writer, wakeups=parts, clock=clock)
 
 
@@ -116,4 +121,34 @@ async def test_a_superseded_attempt_writes_nothing(make_claim: Callable[..., Cla
     parts = Scripted(Superseded("another"))
     with pytest.raises(Superseded):
         await conductor(parts, clock, Running()).conduct(make_claim(), CallThrough())
+    assert parts.written == []
+
+
+async def test_a_refused_end_of_a_durable_execution_that_goes_on_leaves_its_workflow(
+    make_claim: Callable[..., Claim], clock: Any
+) -> None:
+    """Ended, the workflow would be recovered by nobody, and the execution would wait for ever."""
+    parts = Scripted(None, finish=[False])
+    parts.still_open = True
+    with pytest.raises(Superseded):
+        await conductor(parts, clock, Running()).conduct(make_claim(execution_class="durable"), CallThrough())
+    parts = Scripted(None, finish=[False])
+    assert await conductor(parts, clock, Running()).conduct(make_claim(execution_class="durable"), CallThrough())
+
+
+async def test_nothing_is_written_once_the_lease_is_given_up(make_claim: Callable[..., Claim], clock: Any) -> None:
+    """The handlers are being killed then: what they come to is not their own end."""
+    parts = Scripted(ExecutionFailed("Cancelled", "killed"))
+    writer = EventWriter(parts, parts, Owner(NodeId("node"), 1))  # pyright: ignore[reportArgumentType]
+    lost = Conductor(
+        attempts=parts,  # pyright: ignore[reportArgumentType]
+        executions=parts,  # pyright: ignore[reportArgumentType]
+        running=Running(),
+        writer=writer,
+        wakeups=parts,  # pyright: ignore[reportArgumentType]
+        clock=clock,
+        is_lost=lambda: True,
+    )
+    with pytest.raises(Superseded):
+        await lost.conduct(make_claim(), CallThrough())
     assert parts.written == []

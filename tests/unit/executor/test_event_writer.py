@@ -5,8 +5,9 @@ from typing import cast
 from aspora.executor.event_writer import EventWriter
 from aspora.executor.trace import Trace
 from aspora.kit.clock import Clock
+from aspora.meta.names import NodeId
 from aspora.records.events import Addressed, Events
-from aspora.records.rows import Claim
+from aspora.records.rows import Claim, Owner
 from aspora.records.wakeups import CHANGED, Wakeups
 
 
@@ -17,8 +18,9 @@ class Kept:
         self.events: list[str] = []
         self.sent: list[str] = []
 
-    async def append(self, events: Sequence[Addressed]) -> None:
+    async def append(self, owner: Owner, events: Sequence[Addressed]) -> int:
         self.events += [e.event.type for e in events]
+        return len(events)
 
     def send(self, channel: str) -> None:
         self.sent.append(channel)
@@ -26,7 +28,7 @@ class Kept:
 
 def make() -> tuple[EventWriter, Kept]:
     kept = Kept()
-    return EventWriter(cast("Events", kept), cast("Wakeups", kept)), kept
+    return EventWriter(cast("Events", kept), cast("Wakeups", kept), Owner(NodeId("node"), 1)), kept
 
 
 async def test_the_stop_ends_it_while_nothing_happens() -> None:

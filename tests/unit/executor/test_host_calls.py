@@ -21,8 +21,12 @@ def folder(tmp_path: Path) -> Path:
     return skill
 
 
+async def never() -> None:
+    raise AssertionError("nothing here ends the run")
+
+
 def host(folder: Path, trace: Trace, clock: Any, *, tools: set[str], blocked: tuple[str, ...] = ()) -> HostCalls:
-    return HostCalls(folder=folder, tools=tools, blocked=blocked, trace=trace, clock=clock)
+    return HostCalls(folder=folder, tools=tools, blocked=blocked, effects=None, end_run=never, trace=trace, clock=clock)
 
 
 async def test_a_permitted_read_gives_the_text_and_leaves_an_event(folder: Path, trace: Trace, clock: Any) -> None:

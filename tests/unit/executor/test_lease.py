@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from aspora.meta.errors import Unavailable
 from aspora.meta.names import NodeId
 from aspora.records.rows import Owner
 
+DATABASE_TIME = datetime(2026, 2, 18, tzinfo=UTC)
 OWNER = Owner(NodeId("n"), 1)
 
 
@@ -23,16 +25,46 @@ class ScriptedNodes:
         self.answers = list(answers)
         self.asked: list[tuple[str, ...]] = []
 
-    async def renew(self, owner: Owner, *, ttl_seconds: float, classes: Any) -> bool:
+    async def renew(self, owner: Owner, *, ttl_seconds: float, classes: Any) -> datetime | None:
         self.asked.append(tuple(classes))
         answer = self.answers.pop(0)
         if not self.answers:
             self.stop.set()
-        return answer()
+        return DATABASE_TIME if answer() else None
 
 
-def lease(nodes: Any, clock: Any, classes: list[str]) -> NodeLease:
-    return NodeLease(nodes, OWNER, ttl_seconds=0.06, clock=clock, classes=lambda: classes)  # pyright: ignore
+class Switch:
+    """Remembers for when its death was set, by the clock of the test."""
+
+    def __init__(self, clock: Any) -> None:
+        self.clock = clock
+        self.dies_at: list[float] = []
+
+    def arm(self, seconds: float) -> None:
+        self.dies_at.append(round(self.clock.monotonic() + seconds, 6))
+
+    def disarm(self) -> None:
+        raise AssertionError("a lease never lets go of the switch")
+
+
+def lease(
+    nodes: Any,
+    clock: Any,
+    classes: Any,
+    *,
+    switch: Any = None,
+    on_renewed: Callable[[datetime, float], None] = lambda _, __: None,
+) -> NodeLease:
+    return NodeLease(
+        nodes,
+        OWNER,
+        ttl_seconds=0.06,
+        clock=clock,
+        since=clock.monotonic(),
+        classes=lambda: classes,
+        dead_man=switch or Switch(clock),
+        on_renewed=on_renewed,
+    )
 
 
 def fail() -> bool:
@@ -68,3 +100,24 @@ async def test_one_failed_renewal_is_tried_again(clock: Any) -> None:
     nodes = ScriptedNodes(clock, stop, fail, lambda: True)
     await lease(nodes, clock, []).run(stop)
     assert len(nodes.asked) == 2
+
+
+async def test_each_renewal_moves_death_on_to_three_quarters_of_the_lease(clock: Any) -> None:
+    stop, switch = asyncio.Event(), Switch(clock)
+    told: list[tuple[datetime, float]] = []
+
+    def slowly() -> bool:
+        clock.pass_time(0.004)
+        return True
+
+    nodes = ScriptedNodes(clock, stop, slowly, slowly)
+    await lease(nodes, clock, [], switch=switch, on_renewed=lambda at, asked: told.append((at, asked))).run(stop)
+    # From when each was asked for, not from when its answer came.
+    assert switch.dies_at == [0.045, 0.045, 0.049]
+    assert told == [(DATABASE_TIME, 0.0), (DATABASE_TIME, 0.004)]
+
+
+async def test_a_renewal_that_fails_moves_nothing(clock: Any) -> None:
+    stop, switch = asyncio.Event(), Switch(clock)
+    await lease(ScriptedNodes(clock, stop, fail, fail), clock, [], switch=switch).run(stop)
+    assert len(switch.dies_at) == 1

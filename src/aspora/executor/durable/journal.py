@@ -1,5 +1,6 @@
 """Steps of an execution as DBOS steps: done once, kept, and given up when the workflow is somebody else's."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -26,6 +27,9 @@ class WorkflowJournal:
                 return {"value": await run()}
             except ExecutionFailed as failure:
                 return {"failed": {"reason": failure.reason, "message": failure.message}}
+            except Superseded as error:
+                # An exception would be kept as the step's outcome; what is cancelled is not.
+                raise asyncio.CancelledError(str(error)) from None
 
         try:
             outcome = await DBOS.run_step_async({"name": key, "preemptible": True}, kept)

@@ -67,8 +67,9 @@ class DurableRuntime:
         try:
             await task
         except Superseded as error:
-            _log.warning("execution taken over by another process", execution=execution)
-            raise error.__cause__ or error from None
+            _log.warning("execution taken over by another process", execution=execution, why=str(error))
+            # The engine knows of it, or it must stay pending there until another process takes it.
+            raise error.__cause__ or asyncio.CancelledError(str(error)) from None
 
     async def recover_dead(self) -> set[str]:
         """Put the work of nodes that are no more back into the queue; whose it was."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from aspora.meta.quantities import format_usd
 
 Wire = Mapping[str, Any]
 _MAX_SHOWN_CHARACTERS: Final = 2000
+_EFFECT_STATES: Final = {"intent": "begun", "done": "done", "in_doubt": "in doubt: not known whether it took effect"}
 
 
 def _state(obj: Wire) -> str:
@@ -73,11 +75,24 @@ def list_form(
     return {"apiVersion": API_VERSION, "kind": f"{kind}List", "metadata": metadata, "items": list(items)}
 
 
-def execution_form(obj: Wire, form: str, *, model_calls: Sequence[Wire], now: datetime) -> Wire:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What was recorded of an execution beside its row: for its description.
+
+    Attributes:
+        takeovers: The events of attempts that were given up or lost, in their order.
+    """
+
+    model_calls: Sequence[Wire] = ()
+    effects: Sequence[Wire] = ()
+    takeovers: Sequence[Wire] = ()
+
+
+def execution_form(obj: Wire, form: str, *, details: Details, now: datetime) -> Wire:
     """One execution in the form asked for."""
     if form == "Table":
         return table_of(EXECUTION_COLUMNS, with_domain=False, now=now).table([obj], metadata={})
-    return description(execution_sections(obj, model_calls)) if form == "Description" else obj
+    return description(execution_sections(obj, details)) if form == "Description" else obj
 
 
 def node_form(obj: Wire, form: str, *, now: datetime) -> Wire:
@@ -87,7 +102,7 @@ def node_form(obj: Wire, form: str, *, now: datetime) -> Wire:
     return description(node_sections(obj)) if form == "Description" else obj
 
 
-def execution_sections(obj: Wire, model_calls: Sequence[Wire]) -> list[Section]:
+def execution_sections(obj: Wire, details: Details) -> list[Section]:
     """What `describe` shows of an execution."""
     spec, status = obj["spec"], obj["status"]
     about = (
@@ -120,7 +135,9 @@ def execution_sections(obj: Wire, model_calls: Sequence[Wire]) -> list[Section]:
         Section("State", tuple((label, text) for label, text in state if text)),
         Section("Result", _value_rows(status.get("result"), status.get("resultRef"))),
         Section("Stages", tuple((name, f"{ms:g} ms") for name, ms in status["stages"].items())),
-        Section("Model calls", tuple(_model_call_row(i, call) for i, call in enumerate(model_calls, start=1))),
+        Section("Earlier attempts", tuple(_takeover_row(event) for event in details.takeovers)),
+        Section("Effects", tuple(_effect_row(i, effect) for i, effect in enumerate(details.effects, start=1))),
+        Section("Model calls", tuple(_model_call_row(i, call) for i, call in enumerate(details.model_calls, start=1))),
         Section("Trace", (("Events", f"aspora logs {obj['metadata']['name']}"),)),
     ]
 
@@ -140,7 +157,21 @@ def _model_call_row(number: int, call: Wire) -> tuple[str, str]:
     cost = "cost unknown" if call["cost_micro_usd"] is None else format_usd(call["cost_micro_usd"])
     tokens = f"{call['input_tokens'] or 0} in, {call['output_tokens'] or 0} out"
     detail = f"{call['upstream']}  {call['outcome']}  {tokens}  {cost} ({call['cost_source']})"
-    return f"{number} {call['alias']}", f"{detail}  {call['duration_ms']:.0f} ms"
+    of_no_use = "  by an attempt that was fenced" if call["fenced"] else ""
+    return f"{number} {call['alias']}", f"{detail}  {call['duration_ms']:.0f} ms{of_no_use}"
+
+
+def _takeover_row(event: Wire) -> tuple[str, str]:
+    data = event["data"]
+    return f"Attempt {event['attempt']}", f"{event['at']}  {event['type']} ({data['reason']}): {data['message']}"
+
+
+def _effect_row(number: int, effect: Wire) -> tuple[str, str]:
+    failure = effect["failure"]
+    came_to = f"refused ({failure['reason']})" if failure else _EFFECT_STATES[effect["state"]]
+    kind = ("write with a key" if effect["idempotent"] else "write") if effect["is_write"] else "read"
+    name = f"{effect['connector']}.{effect['operation']}"
+    return f"{number} {name}", f"{kind}  {came_to}  attempt {effect['attempt']}"
 
 
 def node_sections(obj: Wire) -> list[Section]:

@@ -17,7 +17,7 @@ from aspora.gateway.origin import origin_of
 from aspora.gateway.serve.acceptance import PLURAL, Acceptance, Order
 from aspora.gateway.serve.contract import DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT_SECONDS
 from aspora.gateway.serve.following import events_so_far, follow
-from aspora.gateway.serve.forms import EXECUTION_COLUMNS, NODE_COLUMNS, execution_form, list_form, node_form
+from aspora.gateway.serve.forms import EXECUTION_COLUMNS, NODE_COLUMNS, Details, execution_form, list_form, node_form
 from aspora.gateway.serve.pages import LIST_PARAMETERS, list_filter, token_after
 from aspora.gateway.serve.run_request import idempotency_key, parse_run_request
 from aspora.gateway.serve.waiting import EndWatch
@@ -25,7 +25,8 @@ from aspora.gateway.streams import LinesResponse, Streams
 from aspora.kit.clock import Clock
 from aspora.meta.errors import Conflict, Forbidden
 from aspora.meta.names import ExecutionId
-from aspora.records.events import Events
+from aspora.records.effects import Effects
+from aspora.records.events import TAKEOVERS, Events, event_wire
 from aspora.records.executions import Executions, execution_wire
 from aspora.records.ids import is_execution_id
 from aspora.records.nodes import Nodes, node_wire
@@ -43,6 +44,7 @@ class ServeHandlers:
 
     acceptance: Acceptance
     executions: Executions
+    effects: Effects
     events: Events
     nodes: Nodes
     ends: EndWatch
@@ -158,13 +160,21 @@ class ServeHandlers:
         """One execution in the form asked for; what was put aside for its size comes along in plain JSON."""
         form = wants(request)
         obj = execution_wire(row)
-        calls = await self.executions.model_calls(row["id"]) if form == "Description" else []
+        details = await self._details(row["id"]) if form == "Description" else Details()
         if not form and row["result_ref"] is not None:
             obj["status"]["result"] = json.loads(await self.blobs.get(row["result_ref"]))
         if not form and row["input_ref"] is not None:
             obj["spec"]["input"] = json.loads(await self.blobs.get(row["input_ref"]))
-        body = execution_form(obj, form, model_calls=calls, now=self.clock.now())
+        body = execution_form(obj, form, details=details, now=self.clock.now())
         return json_response(body, status=status, headers=headers)
+
+    async def _details(self, execution: str) -> Details:
+        """What else was recorded of an execution."""
+        return Details(
+            model_calls=await self.executions.model_calls(execution),
+            effects=await self.effects.of(execution),
+            takeovers=[event_wire(e) for e in await self.events.of_types(execution, TAKEOVERS)],
+        )
 
     async def _find(self, request: Request, verb: str) -> Row:
         """The execution a path names, if the caller may do that with it."""

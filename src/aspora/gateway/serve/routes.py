@@ -20,6 +20,7 @@ from aspora.gateway.serve.waiting import EndWatch
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import Clock
 from aspora.kit.supervise import run_loops
+from aspora.records.effects import Effects
 from aspora.records.events import Events
 from aspora.records.executions import Executions
 from aspora.records.interface import ExecutionStarter
@@ -71,6 +72,7 @@ class ServeDoor:
         self.handlers = ServeHandlers(
             acceptance=acceptance,
             executions=executions,
+            effects=Effects(database),
             events=Events(database),
             nodes=Nodes(database),
             ends=self._ends,

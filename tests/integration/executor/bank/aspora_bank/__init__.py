@@ -1,0 +1,1 @@
+"""A connector from another package: what a third party would ship."""
