@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aspora.db.listen import Listener
@@ -39,7 +39,9 @@ from aspora.records.rows import Owner
 from aspora.records.state import ExecutionClass
 from aspora.records.wakeups import CANCELLED, PENDING, Wakeups
 from aspora.sandbox.interface import SandboxDriver
+from aspora.telemetry.cache_metrics import CacheCounts
 from aspora.telemetry.logs import get_logger
+from aspora.telemetry.metrics import Metrics
 
 DURABLE_RUNTIME: Final = "aspora.executor.durable.runtime:DurableRuntime"
 ROLE: Final = "executor"
@@ -83,6 +85,7 @@ class ExecutorParts:
     driver: SandboxDriver
     models: ModelClient
     clock: Clock
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def new_node_id() -> NodeId:
@@ -148,7 +151,7 @@ class _Executor:
     def _make_conductor(self) -> Conductor:
         parts = self._parts
         attempts = Attempts(
-            plans=Plans(parts.revisions),
+            plans=Plans(parts.revisions, meter=CacheCounts(parts.metrics, "revisions")),
             artifacts=parts.artifacts,
             blobs=parts.blobs,
             handler=HandlerWorker(
