@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, Final, TypeVar, cast
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -56,17 +56,21 @@ class RedisBlobs:
         self._rest = rest
         self._failures = 0
         self._rests_until = 0.0
+        # Half of it, so that the library ends a round trip by itself: cancelled in the middle of one, it leaves a socket.
+        trip_seconds = deadline_seconds / 2
         try:
-            self._redis: Redis = Redis.from_url(
+            pool = BlockingConnectionPool.from_url(
                 url,
-                socket_timeout=deadline_seconds,
-                socket_connect_timeout=deadline_seconds,
-                retry=Retry(NoBackoff(), 0),
                 max_connections=_MAX_CONNECTIONS,
+                timeout=trip_seconds,
+                socket_timeout=trip_seconds,
+                socket_connect_timeout=trip_seconds,
+                retry=Retry(NoBackoff(), 0),
                 client_name="aspora",
             )
         except ValueError:
             raise Invalid("ASPORA_REDIS_URL can't be read; write it like redis://127.0.0.1:6379/0") from None
+        self._redis = Redis.from_pool(pool)
 
     @property
     def is_resting(self) -> bool:
