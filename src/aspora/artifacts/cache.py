@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 from aspora.artifacts.interface import ArtifactDamaged, ArtifactStore, hex_of
 from aspora.kit.clock import Clock
 from aspora.meta.errors import StatusError, Unavailable
+from aspora.telemetry.caches import UNCOUNTED, CacheMeter
 
 DEFAULT_MAX_BYTES = 2 * 2**30
 DEFAULT_KEEP_SECONDS = 3600.0
@@ -58,6 +59,7 @@ class ArtifactCache:
         keep_seconds: How long a folder from `materialise` stays after its last use, even when the cache is too large.
         max_held: How many folders that nobody leases this process keeps its lock on, at one file descriptor each. The
             longest unused are let go first, whatever `keep_seconds` says, and are checked anew at their next use.
+        meter: Counts hits (a sound folder was there), misses and evictions.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class ArtifactCache:
         max_bytes: int = DEFAULT_MAX_BYTES,
         keep_seconds: float = DEFAULT_KEEP_SECONDS,
         max_held: int = DEFAULT_MAX_HELD,
+        meter: CacheMeter = UNCOUNTED,
     ) -> None:
         self._store = store
         self._root = folder
@@ -83,6 +86,10 @@ class ArtifactCache:
         self._held: dict[str, _Held] = {}
         self._leases: Counter[str] = Counter()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._meter = meter
+        self._found: list[_Entry] | None = None
+        self._meter.show_entries(lambda: len(self._found or ()))
+        self._meter.show_bytes(lambda: sum(entry.size_bytes for entry in self._found or ()))
 
     async def materialise(self, digest: str) -> Path:
         """The artifact as a read-only folder, which stays for `keep_seconds` after its last use.
@@ -125,12 +132,17 @@ class ArtifactCache:
             held.used_at = self._clock.monotonic()
             self._held[digits] = self._held.pop(digits)
             os.utime(held.fd)
+            self._meter.hit()
             return
         self._release(digits)
         fd = await asyncio.to_thread(self._open_sound, digest, digits)
         if fd is not None:
             self._hold(digits, fd)
+            self._meter.hit()
+            if self._found is None:
+                self._found = await asyncio.to_thread(self._entries)
             return
+        self._meter.miss()
         data = await self._store.get(digest)
         self._hold(digits, await asyncio.to_thread(self._build, digest, digits, data))
         await self._evict()
@@ -206,9 +218,9 @@ class ArtifactCache:
 
     async def _evict(self) -> None:
         """Delete what is longest unused until the cache fits; what any process uses stays."""
-        entries = await asyncio.to_thread(self._entries)
+        entries = self._found = await asyncio.to_thread(self._entries)
         total = sum(entry.size_bytes for entry in entries)
-        for entry in entries:
+        for entry in list(entries):
             if total <= self._max_bytes:
                 return
             if self._is_in_use(entry.digits):
@@ -217,6 +229,8 @@ class ArtifactCache:
                 self._release(entry.digits)
                 if await asyncio.to_thread(self._delete, entry.digits):
                     total -= entry.size_bytes
+                    entries.remove(entry)
+                    self._meter.evicted()
 
     def _entries(self) -> list[_Entry]:
         """All entries of all processes, the longest unused first."""

@@ -63,3 +63,19 @@ class ArtifactStore(Protocol):
             Unavailable: The store can't be read now.
         """
         ...
+
+
+class BlobCache(Protocol):
+    """A tier before an artifact store. It may forget, be away, or hold wrong bytes: whoever asks checks the digest."""
+
+    async def get(self, digest: str) -> bytes | None:
+        """What it holds under that digest, unchecked; None when it holds nothing or can't be asked in a moment."""
+        ...
+
+    async def put(self, digest: str, data: bytes) -> None:
+        """Offer bytes, in place of what it holds; it may decline, and says nothing of a failure."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; what was put stays where others share it."""
+        ...

@@ -32,6 +32,10 @@ VERBS = {
     "demo": VerbInfo("aspora.cli.verbs.demo", "start Aspora, run the bundled skills, show what happened, stop"),
     "up": VerbInfo("aspora.cli.verbs.up", "start Aspora on this machine"),
     "down": VerbInfo("aspora.cli.verbs.down", "stop the Aspora of this data directory"),
+    "gateway": VerbInfo("aspora.cli.verbs.gateway", "run a gateway alone, as one of several"),
+    "executor": VerbInfo("aspora.cli.verbs.executor", "run an executor alone, as one of several"),
+    "controllers": VerbInfo("aspora.cli.verbs.controllers", "run the controllers alone"),
+    "database": VerbInfo("aspora.cli.verbs.database", "run the embedded database alone"),
     "status": VerbInfo("aspora.cli.verbs.status", "tell whether Aspora runs here, and how it is"),
     "doctor": VerbInfo("aspora.cli.verbs.doctor", "check this installation and say what to do"),
     "uninstall": VerbInfo("aspora.cli.verbs.uninstall", "remove what Aspora keeps on this machine"),
@@ -43,5 +47,6 @@ GROUPS = {
     "Skills on disk": ("init", "create", "list", "validate", "test", "run"),
     "Skills on the server": ("apply", "diff", "rollback", "logs", "cancel"),
     "Objects and records": ("get", "describe", "delete", "watch", "explain", "api-resources"),
+    "Processes": ("gateway", "executor", "controllers", "database"),
     "This machine": ("demo", "up", "down", "status", "doctor", "config", "version", "uninstall"),
 }

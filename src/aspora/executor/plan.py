@@ -10,10 +10,12 @@ from aspora.apis.skill import SkillSpec
 from aspora.client.interface import Client, Wire
 from aspora.executor.failures import ExecutionFailed
 from aspora.executor.interface import RevisionSource
-from aspora.meta.errors import NotFound, Unavailable
+from aspora.meta.errors import NotFound, StatusError, Timeout, Unauthorized, Unavailable
 from aspora.sandbox.interface import Limits
+from aspora.telemetry.caches import UNCOUNTED, CacheMeter
 
 _CACHED_REVISIONS: Final = 256
+_ASK_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,21 +79,33 @@ class ClientRevisions:
 
 
 class Plans:
-    """Plans by revision, kept while they are used: a revision never changes."""
+    """Plans by revision, the latest used of them kept: a revision never changes.
+
+    Args:
+        retry_seconds: Between two questions to a gateway that does not answer.
+        ask_seconds: For one question, so that a gateway that fell silent leaves time for another.
+        capacity: How many plans are kept.
+        meter: Counts hits, misses and evictions.
+    """
 
     def __init__(
         self,
         revisions: RevisionSource,
         *,
         retry_seconds: float = 0.2,
+        ask_seconds: float = _ASK_SECONDS,
         capacity: int = _CACHED_REVISIONS,
         read: Callable[[Wire], Plan] = plan_of,
+        meter: CacheMeter = UNCOUNTED,
     ) -> None:
         self._revisions = revisions
         self._retry_seconds = retry_seconds
+        self._ask_seconds = ask_seconds
         self._capacity = capacity
         self._read = read
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
+        self._meter = meter
+        self._meter.show_entries(lambda: len(self._plans))
 
     async def load(self, domain: str, name: str, *, within_seconds: float) -> Plan:
         """The plan of a revision; a gateway that does not answer is asked again while there is time.
@@ -100,25 +114,35 @@ class Plans:
             ExecutionFailed: The revision is gone, or could not be read in time.
         """
         known = self._plans.get((domain, name))
-        if known is None:
+        if known is not None:
+            self._meter.hit()
+        else:
+            self._meter.miss()
             known = self._read(await self._fetch(domain, name, within_seconds))
             self._plans[domain, name] = known
         self._plans.move_to_end((domain, name))
         while len(self._plans) > self._capacity:
             self._plans.popitem(last=False)
+            self._meter.evicted()
         return known
 
     async def _fetch(self, domain: str, name: str, within_seconds: float) -> Wire:
         give_up_at = asyncio.get_running_loop().time() + within_seconds
         while True:
             try:
-                return await self._revisions.load(domain, name)
+                async with asyncio.timeout(self._ask_seconds):
+                    return await self._revisions.load(domain, name)
             except NotFound:
                 raise ExecutionFailed(
                     "RevisionNotFound", f"revision {name!r} is gone from domain {domain!r}; apply the skill again"
                 ) from None
-            except Unavailable as error:
+            except (Unavailable, Timeout, Unauthorized, TimeoutError) as error:
+                # A key made a moment ago may not be known to every gateway yet.
                 if asyncio.get_running_loop().time() + self._retry_seconds > give_up_at:
-                    message = f"revision {name!r} could not be read: {error.message}"
+                    message = f"revision {name!r} could not be read: {_why(error)}"
                     raise ExecutionFailed("Unavailable", message) from None
                 await asyncio.sleep(self._retry_seconds)
+
+
+def _why(error: StatusError | TimeoutError) -> str:
+    return error.message if isinstance(error, StatusError) else "the gateway did not answer"

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from aspora.db.listen import Listener
@@ -43,7 +43,9 @@ from aspora.records.rows import Owner
 from aspora.records.state import ExecutionClass
 from aspora.records.wakeups import CANCELLED, PENDING, Wakeups
 from aspora.sandbox.interface import SandboxDriver
+from aspora.telemetry.cache_metrics import CacheCounts
 from aspora.telemetry.logs import get_logger
+from aspora.telemetry.metrics import Metrics
 
 DURABLE_RUNTIME: Final = "aspora.executor.durable.runtime:DurableRuntime"
 ROLE: Final = "executor"
@@ -89,6 +91,7 @@ class ExecutorParts:
     connectors: ConnectorCaller
     dead_man: DeadMan
     clock: Clock
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def new_node_id() -> NodeId:
@@ -168,7 +171,7 @@ class _Executor:
     def _make_conductor(self) -> Conductor:
         parts = self._parts
         attempts = Attempts(
-            plans=Plans(parts.revisions),
+            plans=Plans(parts.revisions, meter=CacheCounts(parts.metrics, "revisions")),
             artifacts=parts.artifacts,
             blobs=parts.blobs,
             handler=HandlerWorker(

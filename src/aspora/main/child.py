@@ -20,6 +20,7 @@ from aspora.telemetry.logs import get_logger
 ROLES = {
     "gateway": "aspora.main.gateway_process:serve",
     "executor": "aspora.main.executor_process:serve",
+    "controllers": "aspora.main.controllers_process:serve",
 }
 EXIT_LEASE_LOST = 75
 _log = get_logger(__name__)

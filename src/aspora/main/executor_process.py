@@ -6,21 +6,26 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aspora.access.defaults import SYSTEM_EXECUTOR
+from aspora.artifacts.interface import ArtifactStore
 from aspora.client.api_client import ApiClient
-from aspora.client.http_transport import HttpTransport
 from aspora.client.interface import Client, Wire
 from aspora.db.listen import Listener
+from aspora.db.pool import Database
 from aspora.executor.connectors import InstalledConnectors
 from aspora.executor.dead_man import dead_man
 from aspora.executor.lease import LeaseLost
 from aspora.executor.plan import ClientRevisions
 from aspora.executor.process import CHANNELS, ExecutorConfig, ExecutorParts, run_executor
-from aspora.kit.clock import SystemClock
-from aspora.kit.supervise import run_loops
+from aspora.kit.clock import Clock, SystemClock
+from aspora.kit.supervise import Loop, run_loops
 from aspora.main.child import EXIT_LEASE_LOST, open_database
+from aspora.main.joining import gateway_transport, warn_of_other_artifacts
+from aspora.main.metrics_door import MetricsDoor
+from aspora.main.process_key import ProcessKey, new_place, wait_accepted
 from aspora.main.settings import Settings
 from aspora.main.version import aspora_version
-from aspora.main.wiring import artifact_cache, artifact_store, model_environment, sandbox_driver
+from aspora.main.wiring import artifact_cache, artifact_store, cached_artifacts, model_environment, sandbox_driver
 from aspora.meta.errors import Unavailable
 from aspora.models.catalog import Catalog
 from aspora.models.client import HttpModelClient
@@ -28,6 +33,7 @@ from aspora.reconcile.informer import Informer
 from aspora.reconcile.interface import Request
 from aspora.sandbox.interface import SandboxDriver
 from aspora.telemetry.logs import get_logger
+from aspora.telemetry.metrics import Metrics
 
 READY = {"inline": "executor", "durable": "durable"}
 """What the parent is told when a class of executions is taken."""
@@ -70,21 +76,42 @@ async def _require_sandbox(driver: SandboxDriver) -> None:
         raise Unavailable(f"the sandbox can't be used: {probe.message}")
 
 
+async def _own_key(settings: Settings, database: Database, artifacts: ArtifactStore, clock: Clock) -> ProcessKey:
+    """The key of an executor that nobody gave one."""
+    key = ProcessKey(
+        database,
+        settings.database_url,
+        artifacts,
+        clock,
+        roles=(SYSTEM_EXECUTOR,),
+        place=new_place("executor"),
+    )
+    await key.ensure()
+    return key
+
+
 async def serve(
     settings: Settings, config: Mapping[str, Any], stop: asyncio.Event, say_ready: Callable[[str], None]
 ) -> None:
-    """Be an executor until told to stop."""
-    clock = SystemClock()
+    """Be an executor until told to stop.
+
+    Args:
+        config: `gateway_url`; and `system_key` in `aspora up`, else the process makes a key of its own.
+    """
+    clock, metrics = SystemClock(), Metrics()
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     database = await open_database(settings.database_url, max_connections=settings.executor_slots + 4)
     listener = Listener(settings.database_url, CHANNELS)
-    client = ApiClient(HttpTransport(config["gateway_url"], api_key=config["system_key"]))
+    store = cached_artifacts(settings, artifact_store(settings), metrics)
+    key = None if "system_key" in config else await _own_key(settings, database, store, clock)
+    url: str = config["gateway_url"]
+    client = ApiClient(gateway_transport(settings, url, api_key=config["system_key"] if key is None else key.text))
     catalog = LiveCatalog(client, model_environment(settings))
     models = HttpModelClient(catalog, clock=clock)
     # Inline and durable executions have slots of their own in the executor, so that neither starves the other here.
     driver = sandbox_driver(settings, slots=2 * settings.executor_slots, warm=settings.sandbox_warm)
-    store = artifact_store(settings)
-    cache = artifact_cache(settings, store, clock)
+    cache = artifact_cache(settings, store, clock, metrics)
+    door = MetricsDoor(metrics, host=settings.metrics_host, port=settings.metrics_port)
     connectors = InstalledConnectors()
     parts = ExecutorParts(
         database=database,
@@ -97,21 +124,17 @@ async def serve(
         connectors=connectors,
         dead_man=dead_man(),
         clock=clock,
-    )
-    behaviour = ExecutorConfig(
-        dsn=settings.database_url,
-        version=aspora_version(),
-        slots=settings.executor_slots,
-        lease_seconds=settings.node_lease_seconds,
-        grace_seconds=settings.stop_grace_seconds,
-        driver_name=settings.sandbox_driver,
+        metrics=metrics,
     )
     support_stop = asyncio.Event()
-    loops = {"listener": listener.run} | {f"informer-{i.kind}": i.run for i in catalog.informers}
+    loops: dict[str, Loop] = {"listener": listener.run, "metrics": door.run}
+    loops |= {f"informer-{i.kind}": i.run for i in catalog.informers} | ({} if key is None else {"key": key.run})
     support = asyncio.create_task(run_loops(loops, support_stop, grace_seconds=1))
     try:
         await _require_sandbox(driver)
-        await run_executor(behaviour, parts, stop, on_ready=lambda what: say_ready(READY[what]))
+        if key is None or await _joined(client, url, store, stop):
+            door.add_check("database", database.ping)
+            await run_executor(_behaviour(settings), parts, stop, on_ready=lambda what: say_ready(READY[what]))
     except LeaseLost as e:
         _log.error("ending at once", why=str(e))
         sys.stderr.flush()
@@ -124,4 +147,27 @@ async def serve(
         await connectors.close()
         await client.close()
         cache.close()
+        await store.close()
+        if key is not None:
+            await key.remove()
         await database.close()
+
+
+async def _joined(client: Client, url: str, artifacts: ArtifactStore, stop: asyncio.Event) -> bool:
+    """Wait for a gateway that knows us, and see whether we look for artifacts where it keeps them."""
+    if not await wait_accepted(client, url, stop):
+        return False
+    page = await client.list("Revision", limit=500)
+    await warn_of_other_artifacts(artifacts, page.items)
+    return True
+
+
+def _behaviour(settings: Settings) -> ExecutorConfig:
+    return ExecutorConfig(
+        dsn=settings.database_url,
+        version=aspora_version(),
+        slots=settings.executor_slots,
+        lease_seconds=settings.node_lease_seconds,
+        grace_seconds=settings.stop_grace_seconds,
+        driver_name=settings.sandbox_driver,
+    )

@@ -1,16 +1,19 @@
-"""The gateway process: the HTTP doors over one store, and the controllers over an in-process client."""
+"""The gateway process: the HTTP doors over one store; in `aspora up` the controllers too, over an in-process client."""
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from aspora.access.keys import mint_key
 from aspora.apis.builtins import load_kinds
 from aspora.artifacts.interface import ArtifactStore
 from aspora.audit.maintenance import RETAINED as AUDIT_RECORDS
@@ -26,7 +29,7 @@ from aspora.gateway.connection import BoundedConnection
 from aspora.gateway.history.routes import CHANNELS as HISTORY_CHANNELS
 from aspora.gateway.history.routes import HistoryDoor, history_routes
 from aspora.gateway.objects.assembly import ObjectParts, assemble
-from aspora.gateway.objects.bootstrap import admin_key, system_key
+from aspora.gateway.objects.bootstrap import Bootstrap, StartKey, admin_key, system_key
 from aspora.gateway.openapi import openapi_document, openapi_routes
 from aspora.gateway.serve.health import HealthDoor, health_routes
 from aspora.gateway.serve.routes import CHANNELS as SERVE_CHANNELS
@@ -36,9 +39,13 @@ from aspora.kit.clock import SystemClock
 from aspora.kit.supervise import Loop, run_loops
 from aspora.main.child import open_database
 from aspora.main.controlling import lead_controllers
+from aspora.main.endpoint import write_private
+from aspora.main.joining import place_of, warn_of_other_artifacts
+from aspora.main.metrics_door import QuietServer
 from aspora.main.settings import Settings
 from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_store
+from aspora.meta.errors import Unavailable
 from aspora.models.defaults import default_objects
 from aspora.records.health import Healths
 from aspora.records.maintenance import maintain_records
@@ -46,26 +53,26 @@ from aspora.records.retention import RETAINED as RECORDS
 from aspora.store.maintenance import maintain_objects
 from aspora.store.postgres import CHANNEL as OBJECTS_CHANNEL
 from aspora.store.postgres import PostgresStore
+from aspora.telemetry.logs import get_logger
 from aspora.telemetry.metrics import Metrics
+
+_log = get_logger(__name__)
 
 MAX_CONNECTIONS = 16
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: the process has one stop, and cleans up after it."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Leave the signals alone."""
-        yield
-
-
 @dataclass(frozen=True, slots=True)
 class _Gateway:
-    """The parts of one gateway; `let_go` ends streams and waits, so that a stop need not sit them out."""
+    """The parts of one gateway.
+
+    Attributes:
+        drain: Makes `/readyz` fail; all else goes on.
+        let_go: Ends streams and waits, so that a stop need not sit them out.
+    """
 
     app: ASGIApp
     objects: ObjectParts
+    drain: Callable[[], None]
     let_go: Callable[[], None]
     loops: Mapping[str, Loop]
 
@@ -106,6 +113,12 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         *history_routes(history),
         *artifact_routes(ArtifactDoor(artifacts, objects.view)),
     ]
+    draining = asyncio.Event()
+
+    async def require_serving() -> None:
+        if draining.is_set():
+            raise Unavailable("the gateway is stopping")
+
     document = partial(openapi_document, kinds, own, version=aspora_version())
     config = AppConfig(
         authenticate=objects.authenticate,
@@ -114,7 +127,11 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         clock=clock,
         metrics=metrics,
         version=aspora_version(),
-        ready_checks={"database": database.ping, "objects": objects.view.require_fresh},
+        ready_checks={
+            "serving": require_serving,
+            "database": database.ping,
+            "objects": objects.view.require_fresh,
+        },
     )
     loops: dict[str, Loop] = {
         "listener": listener.run,
@@ -133,10 +150,11 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         streams.close_all()
         serve.release_waiters()
 
-    return _Gateway(build_app(config, [own, openapi_routes(document), objects.routes]), objects, let_go, loops)
+    app = build_app(config, [own, openapi_routes(document), objects.routes])
+    return _Gateway(app, objects, draining.set, let_go, loops)
 
 
-def _server(gateway: _Gateway, settings: Settings, *, with_tls: bool) -> _Server:
+def _server(gateway: _Gateway, settings: Settings, *, with_tls: bool) -> QuietServer:
     config = uvicorn.Config(
         gateway.app,
         http=BoundedConnection,
@@ -149,17 +167,17 @@ def _server(gateway: _Gateway, settings: Settings, *, with_tls: bool) -> _Server
         ssl_certfile=settings.tls_cert if with_tls else None,
         ssl_keyfile=settings.tls_key if with_tls else None,
     )
-    return _Server(config)
+    return QuietServer(config)
 
 
 async def _serve_http(gateway: _Gateway, settings: Settings, fds: Sequence[int], stop: asyncio.Event) -> None:
-    """Serve on the inherited sockets until told to stop, then drain.
+    """Serve on the inherited sockets until told to stop; then let a load balancer turn away, and finish what came.
 
     Args:
         fds: The public socket; behind it, when that speaks TLS, the plain one on loopback for Aspora's own processes.
     """
     with ExitStack() as sockets:
-        servers: list[_Server] = []
+        servers: list[QuietServer] = []
         serving: list[asyncio.Task[None]] = []
         for i, fd in enumerate(fds):
             server = _server(gateway, settings, with_tls=i == 0 and bool(settings.tls_cert))
@@ -169,36 +187,70 @@ async def _serve_http(gateway: _Gateway, settings: Settings, fds: Sequence[int],
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({*serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        gateway.drain()
+        if settings.drain_seconds and stop.is_set():
+            await asyncio.wait(serving, timeout=settings.drain_seconds, return_when=asyncio.FIRST_COMPLETED)
         gateway.let_go()
         for server in servers:
             server.should_exit = True
         await asyncio.gather(*serving)
 
 
+async def _start_keys(bootstrap: Bootstrap, settings: Settings, config: Mapping[str, Any]) -> list[StartKey]:
+    """The keys of `aspora up`; for a gateway of its own none, but for the administrator's in a database without one."""
+    if "admin_key" in config:
+        place = place_of(settings.data_dir)
+        return [admin_key(config["admin_key"], place=place), system_key(config["system_key"], place=place)]
+    if await bootstrap.has_key("admin"):
+        return []
+    path = Path(config["admin_key_path"])
+    text = ""
+    with contextlib.suppress(FileNotFoundError):
+        text = path.read_text().strip()
+    if not text:
+        text = mint_key().text
+        write_private(path, text + "\n")
+    _log.info("this database had no administrator's key yet; it lies in a file now", path=path)
+    return [admin_key(text, place=place_of(settings.data_dir))]
+
+
 async def serve(
     settings: Settings, config: Mapping[str, Any], stop: asyncio.Event, say_ready: Callable[[str], None]
 ) -> None:
-    """Be a gateway until told to stop."""
+    """Be a gateway until told to stop.
+
+    Args:
+        config: `socket_fds`; and `admin_key` and `system_key` in `aspora up`, where the controllers run here too, or
+            `admin_key_path`, where the key goes that a new database gets.
+    """
     database = await open_database(settings.database_url, max_connections=MAX_CONNECTIONS)
     listener = Listener(settings.database_url, (OBJECTS_CHANNEL, *SERVE_CHANNELS, *HISTORY_CHANNELS))
-    gateway = _build(settings, database, listener, artifact_store(settings))
-    transport = AsgiTransport(gateway.app, api_key=config["system_key"])
+    artifacts = artifact_store(settings)
+    gateway = _build(settings, database, listener, artifacts)
     support_stop = asyncio.Event()
     support = asyncio.create_task(run_loops(gateway.loops, support_stop, grace_seconds=2))
+    controllers: asyncio.Task[None] | None = None
     try:
-        keys = [admin_key(config["admin_key"]), system_key(config["system_key"])]
+        keys = await _start_keys(gateway.objects.bootstrap, settings, config)
         await gateway.objects.bootstrap.run(shipped=default_objects(), keys=keys)
         await gateway.objects.view.wait_synced()
-        leading = partial(lead_controllers, transport, settings, SystemClock())
-        controllers = asyncio.create_task(
-            run_loops({"controllers": leading}, stop, grace_seconds=settings.stop_grace_seconds)
-        )
+        if "system_key" in config:
+            controllers = asyncio.create_task(_run_controllers(gateway, settings, config["system_key"], stop))
+        await warn_of_other_artifacts(artifacts, await gateway.objects.view.list("Revision"))
         say_ready("gateway")
         await _serve_http(gateway, settings, config["socket_fds"], stop)
         stop.set()
-        await controllers
+        if controllers is not None:
+            await controllers
     finally:
+        if controllers is not None:
+            controllers.cancel()
         support_stop.set()
         await support
-        await transport.close()
         await database.close()
+
+
+async def _run_controllers(gateway: _Gateway, settings: Settings, key: str, stop: asyncio.Event) -> None:
+    transport = AsgiTransport(gateway.app, api_key=key)
+    leading = partial(lead_controllers, transport, settings, SystemClock())
+    await run_loops({"controllers": leading}, stop, grace_seconds=settings.stop_grace_seconds)

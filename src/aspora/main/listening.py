@@ -54,16 +54,24 @@ def is_loopback(host: str) -> bool:
 
 
 def bind(settings: Settings) -> socket.socket:
-    """A bound, inheritable socket on the configured address.
+    """A bound, inheritable socket on the configured address; see `bind_on`."""
+    return bind_on(settings.host, settings.port, setting="ASPORA_PORT")
+
+
+def bind_on(host: str, port: int, *, setting: str) -> socket.socket:
+    """A bound, inheritable socket.
+
+    Args:
+        setting: Where another port can be chosen, for the message.
 
     Raises:
         Conflict: The port is taken.
         Invalid: The address is not one of this machine.
     """
     try:
-        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as e:
-        raise Invalid(f"ASPORA_HOST {settings.host!r} is not an address: {e.strerror}") from None
+        raise Invalid(f"{setting.replace('PORT', 'HOST')} {host!r} is not an address: {e.strerror}") from None
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -73,10 +81,10 @@ def bind(settings: Settings) -> socket.socket:
         bound.close()
         if e.errno == 98:
             raise Conflict(
-                f"port {settings.port} on {settings.host} is taken by another program; choose one with ASPORA_PORT "
+                f"port {port} on {host} is taken by another program; choose one with {setting} "
                 "(0 picks a free one), or see whether an Aspora runs already: aspora status"
             ) from None
-        raise Invalid(f"can't listen on {settings.host}:{settings.port}: {e.strerror}") from None
+        raise Invalid(f"can't listen on {host}:{port}: {e.strerror}") from None
     bound.set_inheritable(True)
     return bound
 

@@ -69,6 +69,12 @@ def _endpoint_url(text: str) -> str:
     return text.strip()
 
 
+def _redis_url(text: str) -> str:
+    if not text.strip().startswith(("redis://", "rediss://", "unix://")):
+        raise _Unshown("is not the URL of a Redis; write it like redis://127.0.0.1:6379/0")
+    return text.strip()
+
+
 def _setting(doc: str, default: Any, parse: Callable[[str], Any] = str, *, env: str = "", secret: bool = False) -> Any:
     return field(default=default, metadata={"doc": doc, "parse": parse, "env": env, "secret": secret})
 
@@ -83,13 +89,32 @@ class Settings:
     database_url: str = _setting(
         "PostgreSQL (15 or newer) to use instead of the embedded one, as postgresql://….", "", secret=True
     )
-    artifacts_url: str = _setting("Where artifacts lie: empty for a folder in the data directory.", "")
+    artifacts_url: str = _setting(
+        "Where artifacts lie: empty for a folder in the data directory, else a folder that all machines share or"
+        " s3://bucket/prefix, with endpoint and credentials in the AWS_ variables.",
+        "",
+    )
+    redis_url: str = _setting(
+        "Redis that executors share as a cache of artifacts, as redis://…; it may be away, and is never trusted.",
+        "",
+        _redis_url,
+        secret=True,
+    )
     host: str = _setting("Address the gateway listens on.", "127.0.0.1")
     port: int = _setting("Port of the gateway; 0 picks a free one.", 7700, _number(0, 65535))
     tls_cert: str = _setting("Certificate chain (PEM) for HTTPS.", "", _file)
     tls_key: str = _setting("Private key (PEM) of the certificate.", "", _file)
     allow_plaintext: bool = _setting(
         "Permit listening beyond loopback without TLS, for use behind a proxy that ends TLS.", False, _flag
+    )
+    drain_seconds: int = _setting(
+        "How long `aspora gateway` still takes requests at a stop, once /readyz fails, for a load balancer to notice.",
+        3,
+        _number(0, 600),
+    )
+    metrics_host: str = _setting("Address of the executors' and controllers' /metrics.", "127.0.0.1")
+    metrics_port: int = _setting(
+        "Port of the executors' and controllers' own /metrics, /healthz and /readyz; 0 for none.", 0, _number(0, 65535)
     )
     executor_slots: int = _setting("Executions an executor runs at once.", 16, _number(1, 1024))
     sandbox_driver: str = _setting("Sandbox driver that runs handlers; there is no silent downgrade.", "process")

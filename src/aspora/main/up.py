@@ -26,6 +26,7 @@ from aspora.kit.supervise import uninterrupted, wait_for_event
 from aspora.main.children import Child, ChildFailed, ChildSpec, keep_running
 from aspora.main.control import place_option
 from aspora.main.endpoint import KEY_FILE_NAME, Endpoint, remove_endpoint, write_endpoint, write_private
+from aspora.main.joining import publish_database, withdraw_database
 from aspora.main.listening import (
     bind,
     bind_internal,
@@ -64,7 +65,8 @@ class Running:
 def child_config(settings: Settings, *, dsn: str, **more: Any) -> dict[str, Any]:
     """What a child reads from standard input."""
     plain = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()}
-    return {"settings": {**plain, "database_url": dsn}, **more}
+    # No load balancer stands before the one gateway of a process tree.
+    return {"settings": {**plain, "database_url": dsn, "drain_seconds": 0}, **more}
 
 
 def _admin_key(data_dir: Path) -> str:
@@ -86,15 +88,24 @@ async def _database(
         with DataDirLock(data_dir):
             yield settings.database_url, None
         return
+    async with embedded_database(data_dir, tell) as server:
+        yield server.dsn, server
+
+
+@asynccontextmanager
+async def embedded_database(data_dir: Path, tell: Tell) -> AsyncGenerator[EmbeddedPostgres]:
+    """An embedded server that lives as long as this context, and can be found through the data directory."""
     server = EmbeddedPostgres(data_dir, progress=tell)
     try:
         await uninterrupted(asyncio.to_thread(server.start))
-        yield server.dsn, server
+        publish_database(data_dir, server.dsn)
+        yield server
     finally:
+        withdraw_database(data_dir)
         await uninterrupted(asyncio.to_thread(server.stop))
 
 
-async def _keep_database(server: EmbeddedPostgres, stop: asyncio.Event, tell: Tell) -> None:
+async def keep_database(server: EmbeddedPostgres, stop: asyncio.Event, tell: Tell) -> None:
     """Start the embedded server again whenever it died."""
     while not await wait_for_event(stop, POSTGRES_CHECK_SECONDS):
         try:
@@ -155,7 +166,7 @@ async def running(settings: Settings, *, tell: Tell, stop: asyncio.Event) -> Asy
                     await executor.wait_ready(what, timeout_seconds=READY_TIMEOUT_SECONDS)
                 now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
                 write_endpoint(data_dir, Endpoint(url_of(bound, settings), os.getpid(), aspora_version(), now))
-                keeper = asyncio.create_task(_keep_database(server, stop, tell)) if server else None
+                keeper = asyncio.create_task(keep_database(server, stop, tell)) if server else None
                 try:
                     yield Running(url_of(bound, settings), data_dir / KEY_FILE_NAME, time.monotonic() - started)
                 finally:

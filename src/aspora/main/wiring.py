@@ -8,17 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from aspora.artifacts.cache import ArtifactCache
-from aspora.artifacts.interface import ArtifactStore
+from aspora.artifacts.interface import ArtifactStore, BlobCache
+from aspora.artifacts.memory_blobs import MemoryBlobs
 from aspora.artifacts.store import open_artifacts
-from aspora.kit.clock import Clock
+from aspora.artifacts.tiers import CachedArtifacts
+from aspora.kit.clock import Clock, SystemClock
+from aspora.kit.registry import load_object
 from aspora.main.settings import PREFIX, Settings
+from aspora.meta.errors import Invalid
 from aspora.models.catalog import Catalog
 from aspora.models.defaults import default_objects
 from aspora.sandbox.builtins import drivers
 from aspora.sandbox.interface import SandboxDriver
 from aspora.skills.archive import unpack
 from aspora.skills.files import folder_digest
+from aspora.telemetry.cache_metrics import CacheCounts
+from aspora.telemetry.caches import CacheMeter
 from aspora.telemetry.logs import configure_logging
+from aspora.telemetry.metrics import Metrics
 
 PROVIDER_SUFFIXES = ("_API_KEY", "_MODEL_URL", "_MODEL_NAME")
 """Endings of the environment variables that a Provider may name."""
@@ -48,11 +55,36 @@ def artifact_store(settings: Settings) -> ArtifactStore:
     return open_artifacts(settings.artifacts_url or settings.artifacts_dir)
 
 
-def artifact_cache(settings: Settings, store: ArtifactStore, clock: Clock) -> ArtifactCache:
+def cached_artifacts(settings: Settings, store: ArtifactStore, metrics: Metrics) -> CachedArtifacts:
+    """The same artifacts behind this process's memory and, where one is configured, a Redis that nodes share.
+
+    For readers alone: whoever must know that the store itself is sound asks the store.
+
+    Raises:
+        Invalid: A Redis is configured, and its address or the installation can't be used.
+    """
+    near = CacheCounts(metrics, "blobs-memory")
+    tiers: list[tuple[BlobCache, CacheMeter]] = [(MemoryBlobs(near), near)]
+    if settings.redis_url:
+        shared = CacheCounts(metrics, "blobs-redis")
+        try:
+            make = load_object("aspora.artifacts.redis_blobs:RedisBlobs")
+        except ModuleNotFoundError as error:
+            if error.name != "redis":
+                raise
+            raise Invalid("ASPORA_REDIS_URL needs the package redis; install it: pip install 'aspora[redis]'") from None
+        tiers.append((make(settings.redis_url, shared, SystemClock()), shared))
+    return CachedArtifacts(store, tiers)
+
+
+def artifact_cache(
+    settings: Settings, store: ArtifactStore, clock: Clock, metrics: Metrics | None = None
+) -> ArtifactCache:
     """Unpacked artifacts, checked, kept while they are used."""
     folder = settings.data_dir / "cache" / "artifacts"
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return ArtifactCache(store, folder=folder, unpack=unpack, digest_of_folder=folder_digest, clock=clock)
+    meter = CacheCounts(metrics or Metrics(), "artifact-folders")
+    return ArtifactCache(store, folder=folder, unpack=unpack, digest_of_folder=folder_digest, clock=clock, meter=meter)
 
 
 def sandbox_driver(settings: Settings, *, slots: int, warm: int) -> SandboxDriver:

@@ -11,13 +11,8 @@ from aspora.db.pool import Database, Row
 from aspora.db.queries import Queries
 from aspora.kit.clock import Clock
 from aspora.meta.errors import (
-    AlreadyExists,
     BadRequest,
-    Conflict,
     Expired,
-    FieldError,
-    Internal,
-    Invalid,
     NotFound,
     StatusError,
 )
@@ -29,6 +24,7 @@ from aspora.store.interface import Event, Key, Page, Wire, Write, WriteResult
 from aspora.store.items import Item, are_independent, encoded
 from aspora.store.log import PostgresLog
 from aspora.store.payload import payload
+from aspora.store.refusals import described, refusal
 from aspora.store.selection import Selection
 from aspora.store.tail import PROBE_SECONDS, QUEUE_LIMIT, Tail
 from aspora.store.tokens import PageStart, decode_token, encode_token, parse_version
@@ -105,7 +101,7 @@ class PostgresStore:
                 connection, "get_object", kind=key.kind, domain=key.domain, name=key.name
             )
         if found is None:
-            raise NotFound(f"{_described(key)} does not exist")
+            raise NotFound(f"{described(key)} does not exist")
         return found
 
     async def list(
@@ -216,44 +212,4 @@ def _result(write: Write, row: Row) -> WriteResult:
     outcome: str = row["outcome"]
     if outcome in {"written", "unchanged", "deleted"}:
         return WriteResult(row["result"], is_deleted=outcome == "deleted")
-    return WriteResult(None, _refusal(write, outcome, row["present_version"]))
-
-
-def _refusal(write: Write, outcome: str, present_version: str | None) -> StatusError:
-    what = _described(write.key)
-    match outcome:
-        case "exists":
-            return AlreadyExists(f"{what} exists already; update it, or delete it first")
-        case "missing":
-            return NotFound(f"{what} does not exist")
-        case "replaced":
-            return Conflict(f"{what} is another object of that name by now; read it again")
-        case "homeless" if write.lives_in is not None:
-            home = _described(write.lives_in)
-            return Conflict(f"{what} can't be written: {home} is gone or being deleted, and nothing new can be in it")
-        case "occupied":
-            return Conflict(f"{what} can't be deleted: something is left in its domain, or was made there meanwhile")
-        case "fenced" if write.leader is not None:
-            return Conflict(
-                f"{what} can't be written: another {write.leader.name[:80]!r} leads by now, this one's epoch"
-                f" {write.leader.epoch} is over"
-            )
-        case "dangling":
-            return Conflict(f"{what} can't be written: something that it names is gone by now; read it again")
-        case "referenced":
-            return Conflict(f"{what} can't be written: another object names it; change that one first")
-        case "refused":
-            problem = f"the database can't take it (error {present_version})"
-            return Invalid(f"{what} can't be stored: {problem}", details=[FieldError("", problem)])
-        case "stale":
-            return Conflict(
-                f"{what} has changed: it is at resourceVersion {present_version!r},"
-                f" not {str(write.expected_version)[:40]!r}; read it again and redo the change"
-            )
-        case _:
-            return Internal(f"the database answered {outcome!r} to a write of {what}")
-
-
-def _described(key: Key) -> str:
-    place = f" in domain {key.domain[:80]!r}" if key.domain else ""
-    return f"{key.kind[:80]} {key.name[:80]!r}{place}"
+    return WriteResult(None, refusal(write, outcome, row["present_version"]))

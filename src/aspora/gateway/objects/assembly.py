@@ -85,6 +85,6 @@ def assemble(
         routes=object_routes(door),
         view=view,
         authenticate=Authenticator(reader=view, clock=clock, version=lambda: view.version_of(*KINDS_READ)),
-        bootstrap=Bootstrap(store=store, writes=writes, resources=resources),
+        bootstrap=Bootstrap(store=store, writes=writes, resources=resources, clock=clock),
         resources=resources,
     )

@@ -1,0 +1,111 @@
+"""`/metrics`, `/healthz` and `/readyz` of a process that serves nothing else; off unless a port is set."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from aspora.gateway.connection import BoundedConnection
+from aspora.gateway.http import error_response, json_response
+from aspora.main.listening import bind_on
+from aspora.meta.errors import FieldError, StatusError, Unavailable
+from aspora.telemetry.logs import get_logger
+from aspora.telemetry.metrics import CONTENT_TYPE, Metrics
+
+CHECK_SECONDS = 2.0
+_log = get_logger(__name__)
+
+Check = Callable[[], Awaitable[object]]
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn without its own signal handling: the process has one stop, and cleans up after it."""
+
+    @contextmanager
+    def capture_signals(self) -> Any:
+        """Leave the signals alone."""
+        yield
+
+
+class MetricsDoor:
+    """A small HTTP server beside a process's work. Nothing on it is secret; keep it on a private address all the same.
+
+    Args:
+        metrics: What `/metrics` shows.
+        host: Where to listen.
+        port: 0 for no door at all.
+    """
+
+    def __init__(self, metrics: Metrics, *, host: str, port: int) -> None:
+        self._metrics = metrics
+        self._host = host
+        self._port = port
+        self._checks: dict[str, Check] = {}
+
+    def add_check(self, name: str, check: Check) -> None:
+        """`/readyz` fails when `check` raises; it fails too while no check has been added, since nothing works yet."""
+        self._checks[name] = check
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until told to stop.
+
+        Raises:
+            Conflict: The port is taken.
+            Invalid: The address is not one of this machine.
+        """
+        if not self._port:
+            await stop.wait()
+            return
+        with bind_on(self._host, self._port, setting="ASPORA_METRICS_PORT") as bound:
+            server = QuietServer(
+                uvicorn.Config(
+                    self._app(),
+                    http=BoundedConnection,
+                    ws="none",
+                    lifespan="off",
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    timeout_graceful_shutdown=1,
+                )
+            )
+            serving = asyncio.create_task(server.serve(sockets=[bound]))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            server.should_exit = True
+            await serving
+
+    def _app(self) -> Router:
+        async def show_metrics(_: Request) -> Response:
+            return Response(self._metrics.render(), media_type=CONTENT_TYPE)
+
+        async def healthz(_: Request) -> Response:
+            return json_response({"status": "ok"})
+
+        async def readyz(_: Request) -> Response:
+            failing = [name for name, check in self._checks.items() if not await _passes(name, check)]
+            if self._checks and not failing:
+                return json_response({"status": "ok", "checks": dict.fromkeys(self._checks, "ok")})
+            details = [FieldError(name, "fails; the log says why", "NotReady") for name in failing or ["start"]]
+            return error_response(Unavailable("not ready; the log says why", details=details))
+
+        return Router(
+            [Route("/metrics", show_metrics), Route("/healthz", healthz), Route("/readyz", readyz)],
+            redirect_slashes=False,
+        )
+
+
+async def _passes(name: str, check: Check) -> bool:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await check()
+    except (StatusError, TimeoutError) as error:
+        _log.warning("ready check failed", check=name, cause=type(error).__name__)
+        return False
+    return True
