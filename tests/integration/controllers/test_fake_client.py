@@ -49,7 +49,7 @@ async def story(client: Client) -> list[Any]:
     told.append(same["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"])
     second = await tell(client.update({**first, "spec": {**first["spec"], "description": "two"}}))
     await tell(client.update({**first, "spec": {**first["spec"], "description": "three"}}))
-    third = await tell(client.update({**second, "status": {"observedGeneration": 2}}, status=True))
+    third = await tell(client.update({**second, "status": {"observedGeneration": 2, "conditions": []}}, status=True))
     await tell(client.update({**second, "status": {}}, status=True))
     fourth = await tell(client.update({**third, "metadata": {**third["metadata"], "labels": {}}, "status": None}))
     await tell(client.delete("Role", "r", domain=DOMAIN, uid="another"))
