@@ -17,7 +17,6 @@ SETTLE_SECONDS = 30
 @pytest.fixture(scope="module")
 def aspora() -> Generator[Aspora]:
     with started() as running:
-        running.ok("apply", "-f", "skills/ecm")
         yield running
 
 
@@ -48,8 +47,13 @@ def is_deployed(aspora: Aspora) -> bool:
     return (skill.get("status") or {}).get("observedGeneration") == skill["metadata"]["generation"]
 
 
-def test_idle_random_kills_or_not_nothing_is_written(aspora: Aspora) -> None:
+def deploy(aspora: Aspora) -> None:
+    aspora.ok("apply", "-f", "skills/ecm")
     wait_until(lambda: is_deployed(aspora))
+
+
+def test_idle_random_kills_or_not_nothing_is_written(aspora: Aspora) -> None:
+    deploy(aspora)
     aspora.ok("run", "ecm/order-details", "Where is my order ORD-10201?")
     before = place(aspora)
     time.sleep(IDLE_SECONDS)
@@ -57,7 +61,7 @@ def test_idle_random_kills_or_not_nothing_is_written(aspora: Aspora) -> None:
 
 
 def test_health_is_counted_from_executions(aspora: Aspora) -> None:
-    wait_until(lambda: is_deployed(aspora))
+    deploy(aspora)
     aspora.ok("run", "ecm/order-details", "Where is my order ORD-10201?")
     path = "/api/v1/domains/ecm/skills/order-details/health?windowSeconds="
     wait_until(lambda: get(aspora, f"{path}600")["succeeded"] > 0)
@@ -73,8 +77,7 @@ def test_health_is_counted_from_executions(aspora: Aspora) -> None:
 
 @pytest.mark.parametrize("policy", ["Background", "Foreground"])
 def test_a_deleted_skill_takes_its_route_and_revisions_along(aspora: Aspora, policy: str) -> None:
-    aspora.ok("apply", "-f", "skills/ecm")
-    wait_until(lambda: is_deployed(aspora))
+    deploy(aspora)
     path = f"/api/v1/domains/ecm/skills/order-details?propagationPolicy={policy}"
     assert aspora.http("DELETE", path)[0] == 200
     for plural in ("skills", "routes", "revisions"):
@@ -82,8 +85,7 @@ def test_a_deleted_skill_takes_its_route_and_revisions_along(aspora: Aspora, pol
 
 
 def test_an_orphaning_delete_leaves_them(aspora: Aspora) -> None:
-    aspora.ok("apply", "-f", "skills/ecm")
-    wait_until(lambda: is_deployed(aspora))
+    deploy(aspora)
     assert aspora.http("DELETE", "/api/v1/domains/ecm/skills/order-details?propagationPolicy=Orphan")[0] == 200
     wait_until(lambda: not names(aspora, "/api/v1/domains/ecm/skills"))
     [route] = get(aspora, "/api/v1/domains/ecm/routes")["items"]

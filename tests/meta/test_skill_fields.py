@@ -2,7 +2,7 @@
 
 For each leaf of the spec there is a changed value here. The test changes it and looks at everything that follows from a
 spec: the plan of an execution, the agent's task, the execution class, `describe`, the columns, the revision's version,
-the checks. If all stay the same, the field must be named in the kind's `inactive` table, which `apply` warns by.
+the condition `Healthy`, the checks. If all stay the same, the field must be named in the kind's `inactive` table, which `apply` warns by.
 """
 
 import copy
@@ -22,11 +22,15 @@ from aspora.admission.interface import AdmissionRequest
 from aspora.apis.decode import decode
 from aspora.apis.skill import KIND, SkillSpec
 from aspora.apis.skill_class import execution_class
+from aspora.controllers.health import decide
 from aspora.executor.plan import plan_of
 from aspora.executor.skill_agent import agent_task
 from aspora.meta.errors import Invalid
 
 CALLER = Caller(name="author", kind="user")
+SICK = {"succeeded": 50, "failed": 50, "p95Ms": 60_000, "costMicroUsd": 10**9}
+"""Numbers that cross every threshold."""
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PYTHON = {"language": "python", "entryPoint": "code/handler.py"}
 MINIMAL: dict[str, Any] = {
@@ -136,6 +140,7 @@ def consequences(given: dict[str, Any], folder: Path) -> Any:
         execution_class(spec),
         [c.cell(wire(spec)) for c in KIND.columns],
         KIND.describe(wire(spec)),
+        decide(spec.get("monitoring", {}).get("thresholds", {}), SICK, None),
     ]
     work: Any = SimpleNamespace(plan=plan, folder=folder, input={}, timeout_seconds=1.0)
     task = agent_task(work, dict)

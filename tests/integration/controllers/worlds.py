@@ -16,6 +16,7 @@ from aspora.controllers import garbage, health, keys, revisions, skill
 from aspora.controllers.interface import Policy
 from aspora.kit.clock import SystemClock
 from aspora.meta.errors import NotFound
+from aspora.meta.objects import rfc3339
 from aspora.reconcile.informers import Informers
 from aspora.reconcile.interface import Reconciler, Request
 from aspora.testing.reconcile_suite import NewWorld, World
@@ -159,14 +160,14 @@ class KeyWorld(DomainWorld):
         await self._make(datetime.now(UTC) - timedelta(days=1))
 
     async def _make(self, expires_at: datetime) -> None:
-        spec = {"owner": "somebody", "expiresAt": expires_at.isoformat()}
+        spec = {"owner": "somebody", "expiresAt": rfc3339(expires_at)}
         await self.client.create({"kind": "ApiKey", "metadata": {"name": "toy", "domain": self.domain}, "spec": spec})
 
     async def reconciler(self, actor: HookedClient) -> Reconciler:
         return keys.KeyReconciler(actor, self.clock)
 
     async def change(self) -> None:
-        later = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+        later = rfc3339(datetime.now(UTC) - timedelta(hours=1))
         await self.respec("ApiKey", "toy", expiresAt=later)
 
 
