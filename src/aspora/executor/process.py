@@ -24,6 +24,7 @@ from aspora.executor.lease import LeaseLost, NodeLease
 from aspora.executor.plan import Plans
 from aspora.executor.running import Running
 from aspora.executor.skill_agent import AgentWorker
+from aspora.executor.skill_events import SkillEvents
 from aspora.executor.sweeps import Sweeper
 from aspora.kit.backoff import Backoff
 from aspora.kit.clock import Clock
@@ -34,6 +35,7 @@ from aspora.meta.names import ExecutionId, NodeId
 from aspora.models.interface import ModelClient
 from aspora.records.events import Events
 from aspora.records.executions import Executions
+from aspora.records.happenings import Happenings
 from aspora.records.nodes import NodeFacts, Nodes
 from aspora.records.rows import Owner
 from aspora.records.state import ExecutionClass
@@ -138,6 +140,7 @@ class _Executor:
         self._executions = Executions(parts.database)
         self._running = Running()
         self._wakeups = Wakeups(parts.database)
+        self._skill_events = SkillEvents(Happenings(parts.database), self._wakeups)
         self._writer = EventWriter(Events(parts.database), self._wakeups)
         self._agent = AgentWorker(models=parts.models, book=self._executions, blobs=parts.blobs, clock=parts.clock)
         self._conductor = self._make_conductor()
@@ -164,6 +167,7 @@ class _Executor:
             writer=self._writer,
             wakeups=self._wakeups,
             clock=parts.clock,
+            skill_events=self._skill_events,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -197,6 +201,7 @@ class _Executor:
             "lease": hold_lease,
             "wakeups": self._wakeups.run,
             "events": self._writer.run,
+            "skill-events": self._skill_events.run,
             "cancel": self._watch_cancellations,
         }
 
@@ -204,7 +209,7 @@ class _Executor:
         dispatcher = InlineDispatcher(
             self._executions, self._conductor, self._parts.listener, self._owner, slots=self._config.slots
         )
-        sweeper = Sweeper(self._executions, self._wakeups)
+        sweeper = Sweeper(self._executions, self._wakeups, skill_events=self._skill_events)
         self._on_ready("inline")
         await run_loops(
             {

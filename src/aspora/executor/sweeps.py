@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from aspora.executor.skill_events import SkillEvents
 from aspora.kit.supervise import wait_for_event
 from aspora.records.executions import Executions, Swept
 from aspora.records.state import is_terminal
@@ -16,9 +17,24 @@ _log = get_logger(__name__)
 
 
 class Sweeper:
-    """Sweeps at intervals; several at once do no harm."""
+    """Sweeps at intervals; several at once do no harm.
 
-    def __init__(self, executions: Executions, wakeups: Wakeups, *, rand: Callable[[], float] = random.random) -> None:
+    Args:
+        executions: What is swept.
+        wakeups: Tells those who wait.
+        skill_events: Is told what happened to skills' executions; None to tell nobody.
+        rand: Spreads the rounds of several executors.
+    """
+
+    def __init__(
+        self,
+        executions: Executions,
+        wakeups: Wakeups,
+        *,
+        skill_events: SkillEvents | None = None,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        self._skill_events = skill_events
         self._executions = executions
         self._wakeups = wakeups
         self._rand = rand
@@ -34,6 +50,17 @@ class Sweeper:
         for swept in moved:
             _log.warning("execution swept", execution=swept.id, state=swept.state)
         self._wake(moved)
+        for swept in moved:
+            await self._tell(swept)
+
+    async def _tell(self, swept: Swept) -> None:
+        if self._skill_events is None or swept.state == "Cancelled":
+            return
+        row = await self._executions.get(swept.id)
+        if swept.state == "Failed":
+            self._skill_events.failed(row["domain"], row["skill"], row["reason"])
+        else:
+            self._skill_events.lost(row["domain"], row["skill"])
 
     def _wake(self, moved: list[Swept]) -> None:
         if moved:
