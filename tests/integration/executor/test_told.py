@@ -24,7 +24,7 @@ async def audited(site: Any, *, count: int) -> Sequence[Any]:
 
 async def told(site: Any, *, reason: str, count: int = 1) -> Any:
     happenings = Happenings(site.database)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             rows = (await happenings.page(HappeningFilter(domains=("test",), reason=reason), limit=10)).rows
             if sum(row["count"] for row in rows) >= count:
@@ -53,14 +53,10 @@ async def test_who_ran_and_cancelled_is_audited(site: Any) -> None:
 
 async def test_failures_are_one_event_of_the_skill_with_a_count(site: Any) -> None:
     await site.add_skill("broken", BROKEN)
-    await site.start_executor()
+    await site.start_executor(lease_seconds=60)
     for _ in range(3):
         assert (await site.run("broken")).body["status"]["state"] == "Failed"
-    try:
-        row = await told(site, reason="ExecutionFailed", count=3)
-    except TimeoutError:
-        print(site.executors[0].log.read_text()[-3000:])
-        raise
+    row = await told(site, reason="ExecutionFailed", count=3)
     assert (row["type"], row["regarding_kind"], row["regarding_name"], row["count"]) == (
         "Warning",
         "Skill",
@@ -73,11 +69,11 @@ async def test_failures_are_one_event_of_the_skill_with_a_count(site: Any) -> No
 
 async def test_work_taken_back_from_a_lost_node_is_told(site: Any) -> None:
     await site.add_skill("hang", HANG)
-    first = await site.start_executor(lease_seconds=4)
+    first = await site.start_executor(lease_seconds=10)
     gate = site.base / "gate"
     _, notes, waiting = await begin_hanging(site, gate=str(gate))
     await wait_pid(notes, 1)
-    await site.start_executor(lease_seconds=4)
+    await site.start_executor(lease_seconds=10)
     await first.kill(signal.SIGKILL)
     row = await told(site, reason="NodeLost")
     assert (row["type"], row["regarding_name"], row["controller"]) == ("Warning", "hang", "executor")
