@@ -21,7 +21,7 @@ class Grant:
 
     Attributes:
         domain: None for everywhere: every domain and the cluster-wide objects; "" for the cluster-wide ones alone.
-        verbs: `get list watch create update patch delete cancel` or `*`.
+        verbs: `get list watch create update patch delete cancel impersonate` or `*`.
         kinds: Plurals (`skills`, `executions`, `skills/status`), `*` or `*/status`.
         names: Only these objects; empty for all.
     """

@@ -11,7 +11,7 @@ from aspora.meta.errors import FieldError
 from aspora.meta.names import did_you_mean
 from aspora.meta.objects import ApiModel, Object, ObjectStatus
 
-VERBS = OBJECT_VERBS | {"cancel"}
+VERBS = OBJECT_VERBS | {"cancel", "impersonate"}
 ANY = "*"
 _KIND = re.compile(r"(?:\*|[a-z][a-z0-9]*)(?:/status)?")
 
@@ -20,7 +20,7 @@ class Rule(ApiModel):
     """Some verbs on some kinds."""
 
     verbs: list[str] = Field(min_length=1, max_length=20)
-    """`get list watch create update patch delete cancel`, or `*` for all."""
+    """`get list watch create update patch delete`, `cancel` executions, `impersonate` users; or `*` for all."""
     kinds: list[str] = Field(min_length=1, max_length=100)
     """Plurals such as `skills`, `executions` or `skills/status`; `*` for all but the statuses, `*/status` for those."""
     names: list[str] = Field(default_factory=list[str], max_length=1000)

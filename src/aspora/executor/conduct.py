@@ -11,6 +11,7 @@ from aspora.executor.interface import Superseded
 from aspora.executor.journal import Journal
 from aspora.executor.results import Given
 from aspora.executor.running import Running
+from aspora.executor.skill_events import SkillEvents
 from aspora.executor.trace import Trace
 from aspora.kit.backoff import Backoff
 from aspora.kit.clock import Clock
@@ -43,8 +44,10 @@ class Conductor:
         wakeups: Wakeups,
         clock: Clock,
         is_lost: Callable[[], bool] = lambda: False,
+        skill_events: SkillEvents | None = None,
     ) -> None:
         self._is_lost = is_lost
+        self._skill_events = skill_events
         self._attempts = attempts
         self._executions = executions
         self._running = running
@@ -148,6 +151,8 @@ class Conductor:
             message = "its result or events could not be stored; the executor's log has the details"
             bare = Ending(state="Failed", reason=_UNWRITABLE, message=message, finished_at=ending.finished_at)
             return await self._try_finish(claim, bare, ())
+        if written and ending.state == "Failed" and self._skill_events is not None:
+            self._skill_events.failed(claim.domain, claim.skill, ending.reason)
         if not written:
             _log.warning("end refused: the execution is another attempt's", execution=claim.id, attempt=claim.attempt)
         if is_open:

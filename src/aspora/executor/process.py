@@ -26,6 +26,7 @@ from aspora.executor.lease import LeaseLost, NodeLease
 from aspora.executor.plan import Plans
 from aspora.executor.running import Running
 from aspora.executor.skill_agent import AgentWorker
+from aspora.executor.skill_events import SkillEvents
 from aspora.executor.sweeps import Sweeper
 from aspora.kit.backoff import Backoff
 from aspora.kit.clock import Clock, SteadyClock
@@ -38,6 +39,7 @@ from aspora.records.effects import Effects
 from aspora.records.events import Events
 from aspora.records.executions import Executions
 from aspora.records.fence import Fenced
+from aspora.records.happenings import Happenings
 from aspora.records.nodes import NodeFacts, Nodes
 from aspora.records.rows import Owner
 from aspora.records.state import ExecutionClass
@@ -154,6 +156,7 @@ class _Executor:
         self._executions = Executions(parts.database)
         self._running = Running()
         self._wakeups = Wakeups(parts.database)
+        self._skill_events = SkillEvents(Happenings(parts.database), self._wakeups)
         self._writer = EventWriter(Events(parts.database), self._wakeups, owner)
         self._agent = AgentWorker(models=parts.models, book=self._executions, blobs=parts.blobs, clock=parts.clock)
         self._conductor = self._make_conductor()
@@ -194,6 +197,7 @@ class _Executor:
             wakeups=self._wakeups,
             clock=parts.clock,
             is_lost=self._lost.is_set,
+            skill_events=self._skill_events,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -231,6 +235,7 @@ class _Executor:
             "lease": hold_lease,
             "wakeups": self._wakeups.run,
             "events": self._writer.run,
+            "skill-events": self._skill_events.run,
             "cancel": self._watch_cancellations,
         }
 
@@ -238,7 +243,12 @@ class _Executor:
         dispatcher = InlineDispatcher(
             self._executions, self._conductor, self._parts.listener, self._owner, slots=self._config.slots
         )
-        sweeper = Sweeper(self._executions, self._wakeups, lease_seconds=self._config.lease_seconds)
+        sweeper = Sweeper(
+            self._executions,
+            self._wakeups,
+            lease_seconds=self._config.lease_seconds,
+            skill_events=self._skill_events,
+        )
         self._on_ready("inline")
         await run_loops(
             {

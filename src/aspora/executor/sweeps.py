@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from aspora.executor.skill_events import SkillEvents
 from aspora.kit.supervise import wait_for_event
 from aspora.records.executions import Executions, Swept
 from aspora.records.state import is_terminal
@@ -20,8 +21,11 @@ class Sweeper:
     """Sweeps at intervals; several at once do no harm.
 
     Args:
+        executions: What is swept.
+        wakeups: Tells those who wait.
         lease_seconds: A node's lease: what one left is found within three quarters of it after its end.
-        rand: 0 to 1.
+        skill_events: Is told what happened to skills' executions; None to tell nobody.
+        rand: Spreads the rounds of several executors, 0 to 1.
     """
 
     def __init__(
@@ -30,9 +34,11 @@ class Sweeper:
         wakeups: Wakeups,
         *,
         lease_seconds: float,
+        skill_events: SkillEvents | None = None,
         rand: Callable[[], float] = random.random,
     ) -> None:
         self._interval_seconds = min(_MAX_INTERVAL_SECONDS, lease_seconds / _INTERVALS_PER_LEASE)
+        self._skill_events = skill_events
         self._executions = executions
         self._wakeups = wakeups
         self._rand = rand
@@ -48,6 +54,17 @@ class Sweeper:
         for swept in moved:
             _log.warning("execution swept", execution=swept.id, state=swept.state)
         self._wake(moved)
+        for swept in moved:
+            await self._tell(swept)
+
+    async def _tell(self, swept: Swept) -> None:
+        if self._skill_events is None or swept.state == "Cancelled":
+            return
+        row = await self._executions.get(swept.id)
+        if swept.state == "Failed":
+            self._skill_events.failed(row["domain"], row["skill"], row["reason"])
+        else:
+            self._skill_events.lost(row["domain"], row["skill"])
 
     def _wake(self, moved: list[Swept]) -> None:
         if moved:

@@ -22,16 +22,16 @@ def refusals(routes: Sequence[Route]) -> list[BaseRoute]:
 
 
 class Refusals(BaseRoute):
-    """Answers a record's path for all other methods.
+    """Answers a record's path for all other methods; for all, when none is allowed.
 
     Not a `Route`, so that nobody publishes it as something that works.
     """
 
     def __init__(self, path: str, allowed: Sequence[str]) -> None:
+        why = f"records are never edited; allowed: {', '.join(allowed)}" if allowed else "such records are only listed"
+
         async def refuse(request: Request) -> Response:
-            raise MethodNotAllowed(
-                f"{request.method} is not answered at {path!r}: records are never edited; allowed: {', '.join(allowed)}"
-            )
+            raise MethodNotAllowed(f"{request.method} is not answered at {path!r}: {why}")
 
         self._route = Route(path, refuse, methods=_ALL_METHODS)
 

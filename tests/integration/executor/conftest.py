@@ -19,6 +19,7 @@ from aspora.access.interface import Caller, Grant
 from aspora.apis.revision import revision_name
 from aspora.apis.route import route_name
 from aspora.artifacts import ObjectArtifacts, open_artifacts
+from aspora.audit.trail import Audit
 from aspora.db.listen import Listener
 from aspora.db.pool import Database
 from aspora.executor.starter import DurableStarter
@@ -250,7 +251,7 @@ def runtime_dir() -> Generator[Path]:
 @pytest.fixture
 async def site(database: Database, dsn: str, runtime_dir: Path) -> AsyncGenerator[Site]:
     clock, metrics, stop = SystemClock(), Metrics(), asyncio.Event()
-    reader, callers = DictReader(), {"tester": EVERYTHING}
+    reader, callers, audit = DictReader(), {"tester": EVERYTHING}, Audit(database)
     listener, streams = Listener(dsn, CHANNELS), Streams(metrics=metrics)
 
     async def authenticate(key: str) -> Caller:
@@ -268,11 +269,12 @@ async def site(database: Database, dsn: str, runtime_dir: Path) -> AsyncGenerato
             starter=DurableStarter(),
             streams=streams,
             clock=clock,
+            trail=audit,
         )
         config = AppConfig(authenticate=authenticate, clock=clock, metrics=metrics, version="0")
         app = build_app(config, [serve_routes(door)])
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", access_log=False))
-        tasks = [asyncio.create_task(t) for t in (listener.run(stop), door.run(stop), server.serve())]
+        tasks = [asyncio.create_task(t) for t in (listener.run(stop), door.run(stop), audit.run(stop), server.serve())]
         while not server.started:
             await asyncio.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]

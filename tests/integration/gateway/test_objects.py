@@ -175,6 +175,10 @@ async def test_every_kind_answers_every_form(api: Any) -> None:
         for form in ("", ";as=Table"):
             answer = await api.get(f"/api/v1/{resource['name']}", headers={"accept": f"application/json{form}"})
             assert answer.status == 200, (resource, answer.body)
+        if "get" not in resource["verbs"]:
+            alone = await api.get(f"/api/v1/{resource['name']}/one")
+            assert alone.json()["reason"] == "MethodNotAllowed", alone.body
+            continue
         listed = (await api.get(f"/api/v1/{resource['name']}")).json()["items"]
         for obj in listed[:2]:
             path = f"/api/v1/{resource['name']}/{obj['metadata']['name']}"

@@ -12,7 +12,7 @@ from aspora.db.pool import Database
 from aspora.gateway.contract import ContractRoute
 from aspora.gateway.history import contract
 from aspora.gateway.history.handlers import AUDIT, EVENTS, HistoryHandlers
-from aspora.gateway.refusals import refusals
+from aspora.gateway.refusals import Refusals, refusals
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import Clock
 from aspora.kit.supervise import run_loops
@@ -73,4 +73,5 @@ def history_routes(door: HistoryDoor) -> list[BaseRoute]:
     for place in places:
         routes.append(ContractRoute(place, handlers.list_events, contract.LIST_EVENTS))
         routes.append(ContractRoute(place, handlers.tell_event, contract.TELL, methods=["POST"]))
-    return [*routes, *refusals(routes)]
+    singles = [Refusals(f"{route.path}/{{name}}", ()) for route in routes if "GET" in (route.methods or ())]
+    return [*routes, *refusals(routes), *singles]
