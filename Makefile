@@ -100,7 +100,7 @@ refresh-rates: $(STAMP) ## Take the newest ECB reference rates into wealth/fx-ti
 	$(BIN)/python tools/refresh_ecb.py
 
 # What single tests want beside Python; where it is missing they skip and say so.
-SYSTEM_PACKAGES := openssl libfaketime redis-server
+SYSTEM_PACKAGES := openssl redis-server
 
 .PHONY: system-deps
 system-deps: ## Install the system packages that some tests use (Debian, root)

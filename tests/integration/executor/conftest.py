@@ -155,12 +155,14 @@ class Site:
         grace_seconds: float = 2.0,
         durable: bool = False,
         dies: bool = True,
+        turned_clock: Path | None = None,
         environ: Mapping[str, str] = {},
     ) -> ExecutorChild:
         """Start an executor and wait until it takes work.
 
         Args:
             dies: Whether the kernel ends it when it can't renew its lease.
+            turned_clock: A file that says by how many seconds its wall clock is off; None for a right one.
             environ: Laid over this process's environment.
         """
         number = len(self.executors)
@@ -173,6 +175,7 @@ class Site:
             "grace_seconds": grace_seconds,
             "environment": self.environment,
             "dies": dies,
+            "turned_clock": str(turned_clock) if turned_clock else None,
         }
         path, log = self.base / f"executor-{number}.json", self.base / f"executor-{number}.log"
         path.write_text(json.dumps(config))

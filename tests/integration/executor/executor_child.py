@@ -4,7 +4,9 @@ import asyncio
 import json
 import signal
 import sys
+import time
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,24 @@ from aspora.skills.archive import ArchiveFile, unpack, write_archive
 from aspora.telemetry.logs import configure_logging
 
 MAX_CONNECTIONS = 24
+TRUE_TIME = time.time
+
+
+class TurnedClock(SystemClock):
+    """A machine whose wall clock is off by as many seconds as a file says; the monotonic one is right.
+
+    `time.time` tells the same to everybody else in the process: the workflow engine, pools, logs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        time.time = lambda: TRUE_TIME() + self._offset()
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(time.time(), UTC)
+
+    def _offset(self) -> float:
+        return float(self._path.read_text())
 
 
 class FileRevisions:
@@ -54,7 +74,8 @@ def digest_of_folder(folder: Path) -> str:
 async def main(config: dict[str, Any]) -> None:
     configure_logging(level="INFO", form="console")
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    clock, stop, base = SystemClock(), asyncio.Event(), Path(config["base"])
+    turned, stop, base = config["turned_clock"], asyncio.Event(), Path(config["base"])
+    clock = TurnedClock(Path(turned)) if turned else SystemClock()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     kinds = {kind: [o for o in default_objects() if o["kind"] == kind] for kind in ("Model", "Provider")}
     catalog = Catalog(kinds["Model"], kinds["Provider"], environment=config.get("environment", {}))
