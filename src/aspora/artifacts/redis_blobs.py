@@ -56,7 +56,7 @@ class RedisBlobs:
         self._rest = rest
         self._failures = 0
         self._rests_until = 0.0
-        # Half of it, so that the library ends a round trip itself: cancelled in the middle of one, it leaves a socket.
+        # Half of it, so that the library ends a round trip by itself: cancelled inside one, it leaves a socket open.
         trip_seconds = deadline_seconds / 2
         try:
             pool = BlockingConnectionPool.from_url(

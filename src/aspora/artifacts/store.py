@@ -118,8 +118,9 @@ class ObjectArtifacts:
         Raises:
             Unavailable: It was not done in time.
         """
+        limit = asyncio.timeout(self._deadline_seconds)
         try:
-            async with asyncio.timeout(self._deadline_seconds) as limit:
+            async with limit:
                 yield
         except TimeoutError:
             if not limit.expired():

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import AsyncConnection, sql
 
 from aspora.db.failures import translated
-from aspora.db.pool import connection_parameters
+from aspora.db.pool import Connection, Row, connection_parameters
 from aspora.kit.backoff import Backoff
 from aspora.kit.supervise import run_until, wait_for_event
 from aspora.meta.errors import StatusError
@@ -123,7 +123,7 @@ class Listener:
             statement_timeout_seconds=_CONNECT_TIMEOUT_SECONDS,
             connect_timeout_seconds=_CONNECT_TIMEOUT_SECONDS,
         )
-        async with await AsyncConnection.connect(autocommit=True, **parameters) as connection:
+        async with await Connection.connect(autocommit=True, **parameters) as connection:
             for channel in self._subscriptions:
                 await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
             self._connected.set()
@@ -133,7 +133,7 @@ class Listener:
                     self._wake(notice.channel)
                 await self._heartbeat(connection)
 
-    async def _heartbeat(self, connection: AsyncConnection[tuple[object, ...]]) -> None:
+    async def _heartbeat(self, connection: AsyncConnection[Row]) -> None:
         """A server that vanished without a word is noticed by asking."""
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):

@@ -6,14 +6,17 @@ Connections are in autocommit mode, so a lone statement costs one round trip; ro
 
 import asyncio
 import logging
+import os
 import select
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
@@ -26,13 +29,59 @@ from aspora.meta.errors import Invalid, Unavailable
 
 _log = logging.getLogger(__name__)
 
-Connection = AsyncConnection[DictRow]
-"""A connection whose rows are dicts."""
+T = TypeVar("T")
+
+_WAIT_INTERVAL_SECONDS = 0.1
+_CANCEL_SECONDS = 1.0
+"""For the server to stop a statement that was cancelled; then the connection is given up."""
+
+_ANSWER_MARGIN_SECONDS = 5.0
+"""What a server that is well may need over the statement timeout to say that it has run out."""
+
+
+class Connection(AsyncConnection[DictRow]):
+    """A connection whose rows are dicts, and on which nobody waits for ever.
+
+    The server's own statement timeout says nothing when the server hangs or the network swallows its answer, and a peer
+    that acknowledges what it never passes on defeats TCP's keepalives.
+    """
+
+    answer_seconds: float | None = None
+    """For the answer to one statement; None for no limit."""
+
+    async def wait(
+        self, gen: PQGen[T], interval: float = _WAIT_INTERVAL_SECONDS, timeout: float | None = None
+    ) -> T:  # fmt: skip
+        """Wait for the server's answer, but not for longer than `answer_seconds`."""
+        limit = asyncio.timeout(self.answer_seconds)
+        try:
+            async with limit:
+                return await super().wait(gen, interval, timeout)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            # What the server may still say on this connection is nobody's any more.
+            await self.close()
+            raise psycopg.OperationalError(f"no answer within {self.answer_seconds:g} s") from None
+
+    async def _try_cancel(self, *, timeout: float = _CANCEL_SECONDS) -> None:
+        """Ask the server to stop a statement that nobody waits for; hang up when it does not.
+
+        Raises:
+            Error: It could not be asked in time; the caller, psycopg's own `wait`, closes the connection then.
+        """
+        await self.cancel_safe(timeout=min(timeout, _CANCEL_SECONDS))
+        asyncio.get_running_loop().call_later(_CANCEL_SECONDS, self._hang_up_if_active)
+
+    def _hang_up_if_active(self) -> None:
+        if self.closed or self.pgconn.transaction_status != psycopg.pq.TransactionStatus.ACTIVE:
+            return
+        with socket.socket(fileno=os.dup(self.pgconn.socket)) as held, suppress(OSError):
+            held.shutdown(socket.SHUT_RDWR)
+
 
 Row = DictRow
 """One row: column name to value."""
-
-T = TypeVar("T")
 
 OLDEST_SERVER_VERSION = 15
 _IDLE_IN_TRANSACTION_SECONDS = 60
@@ -41,7 +90,7 @@ _RECONNECT_SECONDS = 3.0
 _RETRY_BACKOFF = Backoff(base_seconds=0.005, max_seconds=0.25, jitter_ratio=0.5)
 # Our statements are written for this level, whatever the server's or the role's default is. Last, so that it wins.
 _ISOLATION = r"-c default_transaction_isolation=read\ committed"
-_KEEPALIVE: dict[str, int] = {
+KEEPALIVE: dict[str, int] = {
     "keepalives_idle": 15,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -93,6 +142,7 @@ class Database:
             min_size=min_size,
             max_size=max_size,
             timeout=acquire_timeout_seconds,
+            configure=_limited_to(statement_timeout_seconds),
             check=_check_alive,
             reconnect_timeout=_RECONNECT_SECONDS,
             reconnect_failed=_tell_unreachable,
@@ -216,7 +266,7 @@ def connection_parameters(
     return {
         "application_name": application_name,
         "connect_timeout": max(2, round(connect_timeout_seconds)),
-        **_KEEPALIVE,
+        **KEEPALIVE,
         **own,
         "options": " ".join(option for option in options if option),
     }
@@ -235,6 +285,14 @@ async def _check_server(parameters: dict[str, Any]) -> None:
     if version < OLDEST_SERVER_VERSION:
         place = target_of(parameters)
         raise Unavailable(f"PostgreSQL {version} at {place!r} is too old; use {OLDEST_SERVER_VERSION} or newer")
+
+
+def _limited_to(statement_timeout_seconds: float) -> Callable[[Connection], Awaitable[None]]:
+    async def configure(connection: Connection) -> None:
+        if statement_timeout_seconds:
+            connection.answer_seconds = statement_timeout_seconds + _ANSWER_MARGIN_SECONDS
+
+    return configure
 
 
 async def _check_alive(connection: Connection) -> None:

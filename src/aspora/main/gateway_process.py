@@ -1,7 +1,6 @@
 """The gateway process: the HTTP doors over one store; in `aspora up` the controllers too, over an in-process client."""
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from aspora.access.keys import mint_key
+from aspora.access.keys import KeyId, mint_key
 from aspora.apis.builtins import load_kinds
 from aspora.artifacts.interface import ArtifactStore
 from aspora.audit.maintenance import RETAINED as AUDIT_RECORDS
@@ -29,7 +28,7 @@ from aspora.gateway.connection import BoundedConnection
 from aspora.gateway.history.routes import CHANNELS as HISTORY_CHANNELS
 from aspora.gateway.history.routes import HistoryDoor, history_routes
 from aspora.gateway.objects.assembly import ObjectParts, assemble
-from aspora.gateway.objects.bootstrap import Bootstrap, StartKey, admin_key, system_key
+from aspora.gateway.objects.bootstrap import Bootstrap, admin_key, system_key
 from aspora.gateway.openapi import openapi_document, openapi_routes
 from aspora.gateway.serve.health import HealthDoor, health_routes
 from aspora.gateway.serve.routes import CHANNELS as SERVE_CHANNELS
@@ -59,6 +58,8 @@ from aspora.telemetry.metrics import Metrics
 _log = get_logger(__name__)
 
 MAX_CONNECTIONS = 16
+FIRST_ADMIN_KEY = "first-admin"
+"""Name of the ApiKey that a new database gets from a gateway of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,22 +197,26 @@ async def _serve_http(gateway: _Gateway, settings: Settings, fds: Sequence[int],
         await asyncio.gather(*serving)
 
 
-async def _start_keys(bootstrap: Bootstrap, settings: Settings, config: Mapping[str, Any]) -> list[StartKey]:
-    """The keys of `aspora up`; for a gateway of its own none, but for the administrator's in a database without one."""
+async def _bootstrap(bootstrap: Bootstrap, settings: Settings, config: Mapping[str, Any]) -> None:
+    """What a new database begins with, and the keys of `aspora up`; a gateway of its own brings no key along, but for
+    the administrator's in a database without one.
+    """
+    shipped = default_objects()
     if "admin_key" in config:
         place = place_of(settings.data_dir)
-        return [admin_key(config["admin_key"], place=place), system_key(config["system_key"], place=place)]
+        keys = [admin_key(config["admin_key"], place=place), system_key(config["system_key"], place=place)]
+        return await bootstrap.run(shipped=shipped, keys=keys)
     if await bootstrap.has_key("admin"):
-        return []
+        return await bootstrap.run(shipped=shipped, keys=())
     path = Path(config["admin_key_path"])
-    text = ""
-    with contextlib.suppress(FileNotFoundError):
-        text = path.read_text().strip()
-    if not text:
-        text = mint_key().text
-        write_private(path, text + "\n")
-    _log.info("this database had no administrator's key yet; it lies in a file now", path=path)
-    return [admin_key(text, place=place_of(settings.data_dir))]
+    # Of several gateways that start at once over a new database one makes the object of that name, and its key counts.
+    key = admin_key(mint_key(KeyId("", FIRST_ADMIN_KEY)).text, place=place_of(settings.data_dir))
+    write_private(path, key.text + "\n")
+    await bootstrap.run(shipped=shipped, keys=[key])
+    if await bootstrap.knows(key):
+        _log.info("this database had no administrator's key yet; it lies in a file now", path=path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 async def serve(
@@ -231,8 +236,7 @@ async def serve(
     support = asyncio.create_task(run_loops(gateway.loops, support_stop, grace_seconds=2))
     controllers: asyncio.Task[None] | None = None
     try:
-        keys = await _start_keys(gateway.objects.bootstrap, settings, config)
-        await gateway.objects.bootstrap.run(shipped=default_objects(), keys=keys)
+        await _bootstrap(gateway.objects.bootstrap, settings, config)
         await gateway.objects.view.wait_synced()
         if "system_key" in config:
             controllers = asyncio.create_task(_run_controllers(gateway, settings, config["system_key"], stop))

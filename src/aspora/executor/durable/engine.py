@@ -14,6 +14,7 @@ import sqlalchemy
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, WorkflowStatus
 from psycopg.conninfo import conninfo_to_dict
 
+from aspora.db.pool import KEEPALIVE
 from aspora.executor.starter import APPLICATION, PROTOCOL_VERSION, QUEUE, WORKFLOW
 from aspora.telemetry.logs import get_logger
 
@@ -55,7 +56,7 @@ def engine_for(dsn: str) -> sqlalchemy.Engine:
     """A small pool of DBOS's own on the same database."""
     known: dict[str, Any] = {k: v for k, v in conninfo_to_dict(dsn).items() if v is not None}
     url = sqlalchemy.URL.create("postgresql+psycopg", database=str(known.get("dbname") or ""))
-    arguments = {**known, "application_name": "aspora-durable", "connect_timeout": 10}
+    arguments = {"connect_timeout": 10, **KEEPALIVE, **known, "application_name": "aspora-durable"}
     return sqlalchemy.create_engine(
         url, connect_args=arguments, pool_size=_POOL_SIZE, max_overflow=0, pool_timeout=30, pool_pre_ping=True
     )

@@ -128,6 +128,10 @@ class Bootstrap:
         """Whether any start has left a key of this owner."""
         return bool(await self._start_keys(owner))
 
+    async def knows(self, key: StartKey) -> bool:
+        """Whether the key is one that lets its sender in."""
+        return any(old["spec"].get("keyHash") == hash_key(key.text) for old in await self._start_keys(key.owner))
+
     async def remove_key(self, key: StartKey) -> None:
         """Take a start's key back; nothing happens when it is gone."""
         for old in await self._start_keys(key.owner):
