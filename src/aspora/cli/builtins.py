@@ -33,6 +33,8 @@ VERBS = {
     "up": VerbInfo("aspora.cli.verbs.up", "start Aspora on this machine"),
     "down": VerbInfo("aspora.cli.verbs.down", "stop the Aspora of this data directory"),
     "status": VerbInfo("aspora.cli.verbs.status", "tell whether Aspora runs here, and how it is"),
+    "backup": VerbInfo("aspora.cli.verbs.backup", "write all that Aspora keeps into one file, or check it"),
+    "restore": VerbInfo("aspora.cli.verbs.restore", "put a backup into an empty installation"),
     "doctor": VerbInfo("aspora.cli.verbs.doctor", "check this installation and say what to do"),
     "uninstall": VerbInfo("aspora.cli.verbs.uninstall", "remove what Aspora keeps on this machine"),
     "config": VerbInfo("aspora.cli.verbs.config", "show the settings, their meaning and their source"),
@@ -43,5 +45,5 @@ GROUPS = {
     "Skills on disk": ("init", "create", "list", "validate", "test", "run"),
     "Skills on the server": ("apply", "diff", "rollback", "logs", "cancel"),
     "Objects and records": ("get", "describe", "delete", "watch", "explain", "api-resources"),
-    "This machine": ("demo", "up", "down", "status", "doctor", "config", "version", "uninstall"),
+    "This machine": ("demo", "up", "down", "status", "doctor", "backup", "restore", "config", "version", "uninstall"),
 }

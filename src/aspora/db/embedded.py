@@ -196,7 +196,7 @@ class EmbeddedPostgres:
         running = self._require()
         role = SUPERUSER if superuser else ROLE
         password = running.credentials.superuser if superuser else running.credentials.application
-        return _url(running.endpoint, role=role, password=password, database=database)
+        return server_url(running.endpoint, role=role, password=password, database=database)
 
     def _require(self) -> _Running:
         if self._running is None:
@@ -303,7 +303,7 @@ class EmbeddedPostgres:
 
 
 def _connect(endpoint: Endpoint, credentials: Credentials, *, database: str) -> psycopg.Connection[tuple[object, ...]]:
-    url = _url(endpoint, role=SUPERUSER, password=credentials.superuser, database=database)
+    url = server_url(endpoint, role=SUPERUSER, password=credentials.superuser, database=database)
     return psycopg.connect(url, autocommit=True, connect_timeout=2)
 
 
@@ -325,7 +325,8 @@ def _bootstrap(connection: psycopg.Connection[tuple[object, ...]], credentials: 
     connection.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(DATABASE), role))
 
 
-def _url(endpoint: Endpoint, *, role: str, password: str, database: str) -> str:
+def server_url(endpoint: Endpoint, *, role: str, password: str, database: str) -> str:
+    """How to connect to a database of a server. Holds the password."""
     if endpoint.is_socket:
         return f"postgresql://{role}:{password}@/{database}?host={quote(endpoint.host, safe='')}&port={endpoint.port}"
     return f"postgresql://{role}:{password}@{endpoint.host}:{endpoint.port}/{database}"

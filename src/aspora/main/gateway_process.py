@@ -32,12 +32,14 @@ from aspora.kit.clock import Clock, SystemClock
 from aspora.kit.registry import load_object
 from aspora.kit.supervise import Loop, run_loops
 from aspora.main.child import open_database
+from aspora.main.secret_key import open_keyring
 from aspora.main.settings import Settings
 from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_store
 from aspora.models.defaults import default_objects
 from aspora.reconcile.controller import Controller
 from aspora.records.maintenance import maintain_records
+from aspora.sealing.keyring import Keyring
 from aspora.store.maintenance import maintain_objects
 from aspora.store.postgres import CHANNEL as OBJECTS_CHANNEL
 from aspora.store.postgres import PostgresStore
@@ -65,7 +67,9 @@ class _Gateway:
     loops: Mapping[str, Loop]
 
 
-def _build(settings: Settings, database: Database, listener: Listener, artifacts: ArtifactStore) -> _Gateway:
+def _build(
+    settings: Settings, database: Database, listener: Listener, artifacts: ArtifactStore, keyring: Keyring
+) -> _Gateway:
     clock, metrics = SystemClock(), Metrics()
     store = PostgresStore(database, listener, clock)
     streams = Streams(metrics=metrics)
@@ -78,6 +82,7 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         clock=clock,
         metrics=metrics,
         streams=streams,
+        sealer=keyring,
     )
     serve = ServeDoor(
         database=database,
@@ -168,7 +173,8 @@ async def serve(
     """Be a gateway until told to stop."""
     database = await open_database(settings.database_url, max_connections=MAX_CONNECTIONS)
     listener = Listener(settings.database_url, (OBJECTS_CHANNEL, *SERVE_CHANNELS))
-    gateway = _build(settings, database, listener, artifact_store(settings))
+    keyring = await open_keyring(settings, database)
+    gateway = _build(settings, database, listener, artifact_store(settings), keyring)
     client = ApiClient(AsgiTransport(gateway.app, api_key=config["system_key"]))
     support_stop = asyncio.Event()
     support = asyncio.create_task(run_loops(gateway.loops, support_stop, grace_seconds=2))
@@ -176,6 +182,7 @@ async def serve(
         keys = [admin_key(config["admin_key"]), system_key(config["system_key"])]
         await gateway.objects.bootstrap.run(shipped=default_objects(), keys=keys)
         await gateway.objects.view.wait_synced()
+        await gateway.objects.secrets.mark(keyring.state())
         controllers = asyncio.create_task(
             run_loops(_controller_loops(client, SystemClock()), stop, grace_seconds=settings.stop_grace_seconds)
         )

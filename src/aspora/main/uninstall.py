@@ -26,6 +26,7 @@ FILES = (
     f"{LOG_NAME}.1",
     FILE_NAME,
     "postgres.credentials",
+    "secret.key",
     KEY_FILE_NAME,
     LOCK_NAME,
 )

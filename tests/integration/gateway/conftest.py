@@ -27,6 +27,9 @@ from aspora.gateway.openapi import openapi_document, openapi_routes
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import SystemClock
 from aspora.models.defaults import default_objects
+from aspora.sealing.check import settle_key
+from aspora.sealing.cipher import SecretKey, new_key
+from aspora.sealing.keyring import Keyring
 from aspora.skills.archive import ArchiveFile, write_archive
 from aspora.store.postgres import CHANNEL, PostgresStore
 from aspora.telemetry.metrics import Metrics
@@ -117,6 +120,8 @@ class Door:
     streams: Streams
     artifacts: ArtifactStore
     stop: asyncio.Event
+    key: SecretKey
+    keyring: Keyring
 
 
 @pytest.fixture
@@ -128,6 +133,8 @@ async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[D
     artifacts = open_artifacts(tmp_path / "artifacts")
     for packed in PACKED.values():
         await artifacts.put(packed.data)
+    key = new_key()
+    keyring = Keyring(await settle_key(database, lambda: key, new_key, place="a test"), lambda: key)
     parts = assemble(
         store=store,
         kinds=load_kinds(),
@@ -136,6 +143,7 @@ async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[D
         clock=clock,
         metrics=metrics,
         streams=streams,
+        sealer=keyring,
     )
     own = artifact_routes(ArtifactDoor(artifacts, parts.view))
     config = AppConfig(
@@ -160,7 +168,8 @@ async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[D
         await asyncio.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     async with aiohttp.ClientSession() as session:
-        yield Door(Api(session, f"http://127.0.0.1:{port}", admin), app, admin, parts, store, streams, artifacts, stop)
+        api = Api(session, f"http://127.0.0.1:{port}", admin)
+        yield Door(api, app, admin, parts, store, streams, artifacts, stop, key, keyring)
     streams.close_all()
     server.should_exit = True
     stop.set()

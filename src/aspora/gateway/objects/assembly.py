@@ -7,12 +7,13 @@ from starlette.routing import BaseRoute
 
 from aspora.access.authenticate import KINDS_READ, Authenticator
 from aspora.admission.builtins import load_chain
-from aspora.admission.interface import AdmissionPorts, ArtifactPresence
+from aspora.admission.interface import AdmissionPorts, ArtifactPresence, NoSealer, Sealer
 from aspora.apis.kind import Kind
 from aspora.gateway.objects.bootstrap import Bootstrap
 from aspora.gateway.objects.reads import ObjectReads
 from aspora.gateway.objects.resources import Resources
 from aspora.gateway.objects.routes import ObjectDoor, object_routes
+from aspora.gateway.objects.secrets import SecretMarks
 from aspora.gateway.objects.view import ObjectView
 from aspora.gateway.objects.watches import ObjectWatches
 from aspora.gateway.objects.writes import ObjectWrites
@@ -32,6 +33,7 @@ class ObjectParts:
         authenticate: For `AppConfig`.
         bootstrap: To be run once before serving.
         resources: All kinds.
+        secrets: To be told at each start how it stands with the secret key.
     """
 
     routes: list[BaseRoute]
@@ -39,6 +41,7 @@ class ObjectParts:
     authenticate: Authenticator
     bootstrap: Bootstrap
     resources: Resources
+    secrets: SecretMarks
 
 
 def assemble(
@@ -50,6 +53,7 @@ def assemble(
     clock: Clock,
     metrics: Metrics,
     streams: Streams,
+    sealer: Sealer | None = None,
 ) -> ObjectParts:
     """Put the door together over a store.
 
@@ -61,6 +65,7 @@ def assemble(
         clock: For instants in objects and for expiry.
         metrics: Where to count.
         streams: Shared by all parts that stream.
+        sealer: Seals the values of secrets; without one no secret can be written.
     """
     resources = Resources(kinds)
     view = ObjectView(store=store, tail_age_seconds=tail_age_seconds, metrics=metrics)
@@ -70,7 +75,7 @@ def assemble(
         view=view,
         reads=reads,
         resources=resources,
-        admission=load_chain(AdmissionPorts(reader=view, artifacts=artifacts)),
+        admission=load_chain(AdmissionPorts(reader=view, artifacts=artifacts, sealer=sealer or NoSealer())),
         clock=clock,
         metrics=metrics,
     )
@@ -82,4 +87,5 @@ def assemble(
         authenticate=Authenticator(reader=view, clock=clock, version=lambda: view.version_of(*KINDS_READ)),
         bootstrap=Bootstrap(store=store, writes=writes, resources=resources),
         resources=resources,
+        secrets=SecretMarks(store=store, writes=writes, resources=resources, clock=clock),
     )
