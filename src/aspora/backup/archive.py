@@ -1,5 +1,6 @@
 """The file: a tar that is written once from front to back, and read the same way with every digest checked."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -50,8 +51,10 @@ def new_file(path: Path) -> Generator[IO[bytes]]:
     Raises:
         Unavailable: The folder can't be written, or the disk is full; nothing is left behind.
     """
+    _sweep(path.parent)
     try:
         handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=_PREFIX)
+        fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError as e:
         raise Unavailable(f"no backup can be made in {str(path.parent)!r}: {e.strerror}; name another place") from None
     try:
@@ -72,6 +75,14 @@ def new_file(path: Path) -> Generator[IO[bytes]]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(scratch)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed backups left: their locks are free, since the kernel let go of them."""
+    for leftover in folder.glob(f"{_PREFIX}*"):
+        with suppress(OSError), leftover.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,10 @@ async def test_values_go_in_and_never_come_out(door: Door, database: Database) -
     assert made.status == 201
     entries = [{"name": "token", "sizeBytes": len(VALUE)}, {"name": "user", "sizeBytes": 2}]
     assert made.json()["spec"] == {"description": "", "entries": entries}
-    for path in (f"{PATH}/crm", PATH, "/api/v1/secrets", f"{PATH}/crm?as=Table", f"{PATH}/crm?as=Description"):
-        answer = await api.get(path)
+    forms = [{"accept": f"application/json;as={form}"} for form in ("Table", "Description")]
+    asked = [(f"{PATH}/crm", {}), (PATH, {}), ("/api/v1/secrets", {}), *((f"{PATH}/crm", form) for form in forms)]
+    for path, headers in asked:
+        answer = await api.get(path, headers=headers)
         assert answer.status == 200
         assert VALUE not in answer.body.decode()
         assert "sealed" not in answer.body.decode()
