@@ -35,6 +35,9 @@ VERBS = {
     "status": VerbInfo("aspora.cli.verbs.status", "tell whether Aspora runs here, and how it is"),
     "backup": VerbInfo("aspora.cli.verbs.backup", "write all that Aspora keeps into one file, or check it"),
     "restore": VerbInfo("aspora.cli.verbs.restore", "put a backup into an empty installation"),
+    "upgrade-database": VerbInfo(
+        "aspora.cli.verbs.upgrade_database", "bring the embedded database of an older release over to this one"
+    ),
     "doctor": VerbInfo("aspora.cli.verbs.doctor", "check this installation and say what to do"),
     "uninstall": VerbInfo("aspora.cli.verbs.uninstall", "remove what Aspora keeps on this machine"),
     "config": VerbInfo("aspora.cli.verbs.config", "show the settings, their meaning and their source"),
@@ -45,5 +48,17 @@ GROUPS = {
     "Skills on disk": ("init", "create", "list", "validate", "test", "run"),
     "Skills on the server": ("apply", "diff", "rollback", "logs", "cancel"),
     "Objects and records": ("get", "describe", "delete", "watch", "explain", "api-resources"),
-    "This machine": ("demo", "up", "down", "status", "doctor", "backup", "restore", "config", "version", "uninstall"),
+    "This machine": (
+        "demo",
+        "up",
+        "down",
+        "status",
+        "doctor",
+        "backup",
+        "restore",
+        "upgrade-database",
+        "config",
+        "version",
+        "uninstall",
+    ),
 }

@@ -33,9 +33,11 @@ APPLICATION = "operator of aspora"
 """Does not begin like the processes of a running Aspora, which a restore waits for nobody of."""
 
 
-async def open_for_operator(dsn: str) -> Database:
-    """A connection that no statement timeout ends."""
-    return await Database.open(dsn, min_size=1, max_size=1, statement_timeout_seconds=0, application_name=APPLICATION)
+async def open_for_operator(dsn: str, *, connections: int = 1) -> Database:
+    """A connection or two that no statement timeout ends."""
+    return await Database.open(
+        dsn, min_size=1, max_size=connections, statement_timeout_seconds=0, application_name=APPLICATION
+    )
 
 
 async def _write(settings: Settings, path: Path, dsn: str, progress: Progress, *, with_key: bool) -> Made:

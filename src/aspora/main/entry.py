@@ -15,6 +15,7 @@ PLATFORM = {
     "backup": "aspora.main.backups:backup",
     "verify_backup": "aspora.main.backups:verify",
     "restore": "aspora.main.backups:restore",
+    "upgrade_database": "aspora.main.database_upgrade:upgrade_database",
     "uninstall": "aspora.main.uninstall:uninstall",
     "explain_settings": "aspora.main.settings:explain_settings",
     "local_run": "aspora.main.local_run:run_folder",

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from aspora.apis.builtins import load_kinds
+from aspora.apis.conversion import KindForms
 from aspora.artifacts.interface import ArtifactStore
 from aspora.client.api_client import ApiClient
 from aspora.client.asgi_transport import AsgiTransport
@@ -71,9 +72,9 @@ def _build(
     settings: Settings, database: Database, listener: Listener, artifacts: ArtifactStore, keyring: Keyring
 ) -> _Gateway:
     clock, metrics = SystemClock(), Metrics()
-    store = PostgresStore(database, listener, clock)
-    streams = Streams(metrics=metrics)
     kinds = list(load_kinds())
+    store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
+    streams = Streams(metrics=metrics)
     objects = assemble(
         store=store,
         kinds=kinds,

@@ -7,6 +7,7 @@ from typing import Protocol
 from aspora.db.pool import Database, Row
 from aspora.db.queries import Queries
 from aspora.meta.errors import Expired, Internal
+from aspora.store.forms import Forms, OneForm, read_form
 from aspora.store.selection import Change
 
 MAX_VERSION = 2**63 - 1
@@ -61,8 +62,9 @@ class EventLog(Protocol):
 class PostgresLog:
     """The log in the database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, forms: Forms | None = None) -> None:
         self._database = database
+        self._forms = forms or OneForm()
 
     async def position(self, since: int) -> Position:
         """Where history stands."""
@@ -83,7 +85,19 @@ class PostgresLog:
             rows = await _queries.fetch_all(
                 connection, "read_changes", kinds=list(kinds), after=after, upto=upto, limit=limit
             )
-        return Piece(_position(rows[0]), tuple(_change(row) for row in rows if row["resource_version"] is not None))
+        changes = tuple(self._change(row) for row in rows if row["resource_version"] is not None)
+        return Piece(_position(rows[0]), changes)
+
+    def _change(self, row: Row) -> Change:
+        previous = row["previous"]
+        return Change(
+            version=row["resource_version"],
+            kind=row["kind"],
+            domain=row["domain"],
+            type=row["type"],
+            object=read_form(self._forms, row["kind"], row["object"]),
+            previous=None if previous is None else read_form(self._forms, row["kind"], previous),
+        )
 
 
 def expired(since: int, why: str) -> Expired:
@@ -93,14 +107,3 @@ def expired(since: int, why: str) -> Expired:
 
 def _position(row: Row) -> Position:
     return Position(row["newest"], row["compacted"], row["server"])
-
-
-def _change(row: Row) -> Change:
-    return Change(
-        version=row["resource_version"],
-        kind=row["kind"],
-        domain=row["domain"],
-        type=row["type"],
-        object=row["object"],
-        previous=row["previous"],
-    )

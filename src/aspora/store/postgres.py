@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from aspora.db.failures import ConnectionLost, OutcomeUnknown
@@ -15,10 +16,11 @@ from aspora.meta.errors import AlreadyExists, BadRequest, Conflict, Expired, Int
 from aspora.meta.objects import rfc3339
 from aspora.meta.selectors import Requirement
 from aspora.store.following import follow
+from aspora.store.forms import Forms, OneForm, read_form, stamp
 from aspora.store.interface import Event, Key, Page, Wire, Write, WriteResult
 from aspora.store.log import PostgresLog
 from aspora.store.payload import payload
-from aspora.store.selection import Selection
+from aspora.store.selection import DOMAIN_PATH, NAME_PATH, Selection
 from aspora.store.tail import PROBE_SECONDS, QUEUE_LIMIT, Tail
 from aspora.store.tokens import PageStart, decode_token, encode_token, parse_version
 
@@ -46,6 +48,7 @@ class PostgresStore:
         probe_seconds: How often the tail looks without being woken.
         bookmark_seconds: How often a quiet watch gets a bookmark.
         queue_limit: How many events a watcher may be behind before it gets `Expired`.
+        forms: Schema versions of kinds; without it none has ever changed.
     """
 
     def __init__(
@@ -58,12 +61,14 @@ class PostgresStore:
         probe_seconds: float = PROBE_SECONDS,
         bookmark_seconds: float = BOOKMARK_SECONDS,
         queue_limit: int = QUEUE_LIMIT,
+        forms: Forms | None = None,
     ) -> None:
         self._database = database
+        self._forms = forms or OneForm()
         self._clock = clock
         self._new_uid = new_uid
         self._bookmark_seconds = bookmark_seconds
-        self._log = PostgresLog(database)
+        self._log = PostgresLog(database, self._forms)
         self._tail = Tail(
             self._log,
             subscribe=lambda: listener.subscribe(CHANNEL),
@@ -82,13 +87,14 @@ class PostgresStore:
 
     async def get(self, key: Key) -> Wire:
         """The object."""
-        async with self._database.connection() as connection:
-            found = await _queries.fetch_value(
-                connection, "get_object", kind=key.kind, domain=key.domain, name=key.name
-            )
+        found = await self._stored(key)
         if found is None:
             raise NotFound(f"{_described(key)} does not exist")
-        return found
+        return read_form(self._forms, key.kind, found)
+
+    async def _stored(self, key: Key) -> Wire | None:
+        async with self._database.connection() as connection:
+            return await _queries.fetch_value(connection, "get_object", kind=key.kind, domain=key.domain, name=key.name)
 
     async def list(
         self,
@@ -104,13 +110,27 @@ class PostgresStore:
         if not 1 <= limit <= MAX_LIMIT:
             raise BadRequest(f"limit is {limit}; use 1 to {MAX_LIMIT}")
         selection = Selection(kind, domain, tuple(labels), tuple(fields))
+        if self._forms.newest(kind) == 1:
+            return await self._page(selection, selection, limit=limit, continue_token=continue_token)
+        # The database has older forms too: only what no converter touches can be selected there.
+        narrow = replace(selection, fields=tuple(r for r in fields if r.key in {NAME_PATH, DOMAIN_PATH}))
+        while True:
+            page = await self._page(selection, narrow, limit=limit, continue_token=continue_token)
+            newest = (read_form(self._forms, kind, obj) for obj in page.items)
+            page = replace(page, items=tuple(obj for obj in newest if selection.matches(obj)))
+            continue_token = page.continue_token
+            if page.items or continue_token is None:
+                return page
+
+    async def _page(self, selection: Selection, narrow: Selection, *, limit: int, continue_token: str | None) -> Page:
+        """A page as it is stored; `narrow` is as much of the selection as the database may apply."""
         query = selection.digest()
         start = decode_token(continue_token, query=query) if continue_token is not None else None
         async with self._database.connection() as connection:
             rows = await _queries.fetch_all(
                 connection,
                 "list_objects",
-                **selection.to_sql(),
+                **narrow.to_sql(),
                 after_domain=start.domain if start else None,
                 after_name=start.name if start else None,
                 limit=limit + 1,
@@ -126,11 +146,26 @@ class PostgresStore:
                 items.append(payload(write, uid=self._new_uid(), at=now))
             except StatusError as refusal:
                 items.append(refusal)
+        await self._stamp(items)
         rows = iter(await self._write([item for item in items if not isinstance(item, StatusError)]))
         return [
-            WriteResult(None, item) if isinstance(item, StatusError) else _result(write, next(rows))
+            WriteResult(None, item) if isinstance(item, StatusError) else self._result(write, next(rows))
             for write, item in zip(writes, items, strict=True)
         ]
+
+    async def _stamp(self, items: Sequence[dict[str, Any] | StatusError]) -> None:
+        """Let items of kinds that have changed their form store the newest; others cost nothing."""
+        for item in items:
+            if not isinstance(item, StatusError) and self._forms.newest(item["kind"]) > 1:
+                key = Key(item["kind"], item["domain"], item["name"])
+                stamp(self._forms, item, None if item["op"] in {"create", "delete"} else await self._stored(key))
+
+    def _result(self, write: Write, row: Row) -> WriteResult:
+        outcome: str = row["outcome"]
+        if outcome in {"written", "unchanged", "deleted"}:
+            obj = read_form(self._forms, write.key.kind, row["result"])
+            return WriteResult(obj, is_deleted=outcome == "deleted")
+        return WriteResult(None, _refusal(write, outcome, row["present_version"]))
 
     async def watch(
         self,
@@ -185,13 +220,6 @@ def _page(rows: Sequence[Row], *, limit: int, start: PageStart | None, query: st
         found.pop()
         token = encode_token(PageStart(version, found[-1]["domain"], found[-1]["name"]), query=query)
     return Page(tuple(row["object"] for row in found), str(version), token)
-
-
-def _result(write: Write, row: Row) -> WriteResult:
-    outcome: str = row["outcome"]
-    if outcome in {"written", "unchanged", "deleted"}:
-        return WriteResult(row["result"], is_deleted=outcome == "deleted")
-    return WriteResult(None, _refusal(write, outcome, row["present_version"]))
 
 
 def _refusal(write: Write, outcome: str, present_version: str | None) -> StatusError:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from starlette.types import ASGIApp
 
 from aspora.access.keys import KeyId, mint_key
 from aspora.apis.builtins import load_kinds
+from aspora.apis.conversion import KindForms
+from aspora.apis.kind import Kind
 from aspora.artifacts.interface import ArtifactStore
 from aspora.artifacts.store import open_artifacts
 from aspora.db.listen import Listener
@@ -126,9 +128,19 @@ class Door:
 
 @pytest.fixture
 async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[Door]:
+    async with open_door(database, dsn, tmp_path) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_door(
+    database: Database, dsn: str, tmp_path: Path, *, more_kinds: Sequence[Kind] = ()
+) -> AsyncGenerator[Door]:
+    """A gateway with Aspora's own kinds and some more."""
+    kinds = [*load_kinds(), *more_kinds]
     clock, metrics, stop = SystemClock(), Metrics(), asyncio.Event()
     listener = Listener(dsn, [CHANNEL])
-    store = PostgresStore(database, listener, clock)
+    store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
     streams = Streams(metrics=metrics)
     artifacts = open_artifacts(tmp_path / "artifacts")
     for packed in PACKED.values():
@@ -137,7 +149,7 @@ async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[D
     keyring = Keyring(await settle_key(database, lambda: key, new_key, place="a test"), lambda: key)
     parts = assemble(
         store=store,
-        kinds=load_kinds(),
+        kinds=kinds,
         tail_age_seconds=store.tail_age_seconds,
         artifacts=artifacts,
         clock=clock,
@@ -153,7 +165,7 @@ async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[D
         version="0.0.0",
         ready_checks={"database": database.ping, "view": parts.view.require_fresh},
     )
-    api_doc = openapi_routes(lambda: openapi_document(load_kinds(), own, version="0.0.0"))
+    api_doc = openapi_routes(lambda: openapi_document(kinds, own, version="0.0.0"))
     app = build_app(config, [own, api_doc, parts.routes])
     admin = mint_key(KeyId("", "admin")).text
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", access_log=False))
