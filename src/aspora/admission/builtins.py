@@ -10,6 +10,7 @@ PluginFactory = Callable[[AdmissionPorts], MutatingPlugin | ValidatingPlugin]
 
 BUILTINS = {
     "keys": "aspora.admission.keys:Keys",
+    "secrets": "aspora.admission.secrets:Secrets",
     "defaulting": "aspora.admission.defaulting:Defaulting",
     "schema": "aspora.admission.schema:Schema",
     "inactive": "aspora.admission.inactive:Inactive",

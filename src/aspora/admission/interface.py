@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from aspora.access.interface import Caller, ObjectReader
 from aspora.apis.kind import Kind
-from aspora.meta.errors import FieldError
+from aspora.meta.errors import FieldError, Unavailable
 from aspora.meta.surroundings import Surrounding
 
 Wire = Mapping[str, Any]
@@ -82,12 +82,45 @@ class ArtifactPresence(Protocol):
         ...
 
 
+class Sealer(Protocol):
+    """Turns the values of secrets into what may be stored (`sealing.keyring.Keyring` is one)."""
+
+    def seal(self, values: Mapping[str, str], *, place: str) -> str:
+        """The values, sealed for one place.
+
+        Raises:
+            Unavailable: There is no right key; says what would do.
+        """
+        ...
+
+    def holds(self, sealed: str, values: Mapping[str, str], *, place: str) -> bool:
+        """Whether these very values are sealed there already.
+
+        Raises:
+            Unavailable: There is no right key; says what would do.
+        """
+        ...
+
+
+class NoSealer:
+    """For a process that has no key: no secret can be written."""
+
+    def seal(self, values: Mapping[str, str], *, place: str) -> str:
+        """Refuses."""
+        raise Unavailable("this Aspora has no secret key; start it with one")
+
+    def holds(self, sealed: str, values: Mapping[str, str], *, place: str) -> bool:
+        """Refuses."""
+        raise Unavailable("this Aspora has no secret key; start it with one")
+
+
 @dataclass(frozen=True, slots=True)
 class AdmissionPorts:
     """What plugins may read; each plugin's factory gets it."""
 
     reader: ObjectReader
     artifacts: ArtifactPresence
+    sealer: Sealer = field(default_factory=NoSealer)
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ BUILTINS = {
     "Skill": "aspora.apis.skill:KIND",
     "Revision": "aspora.apis.revision:KIND",
     "Route": "aspora.apis.route:KIND",
+    "Secret": "aspora.apis.secret:KIND",
     "Model": "aspora.apis.model:KIND",
     "Provider": "aspora.apis.provider:KIND",
     "Role": "aspora.apis.role:KIND",

@@ -92,6 +92,9 @@ class Kind:
         hidden: Wire paths never sent to a caller (write-only values, hashes).
         inactive: Wire path of a spec field that does nothing yet → why; `apply` warns `Inactive` when it is set.
         inactive_values: Pairs of a wire path and why a value there does nothing, though its field works.
+        converters: Steps from each older schema version to the next: the first from 1 to 2. Each is pure and takes and
+            gives a whole wire form; it is never changed once it was released. Objects are read in the newest form and
+            stored in it at their next write.
     """
 
     kind: str
@@ -110,11 +113,17 @@ class Kind:
     hidden: tuple[str, ...] = ()
     inactive: Mapping[str, str] = field(default_factory=dict[str, str])
     inactive_values: Callable[[Wire], Iterable[tuple[str, str]]] = _all_works
+    converters: tuple[Callable[[Wire], Wire], ...] = ()
 
     @property
     def singular(self) -> str:
         """Lower-case singular, as people type it."""
         return self.kind.lower()
+
+    @property
+    def storage_version(self) -> int:
+        """The schema version that objects are written in."""
+        return 1 + len(self.converters)
 
     @property
     def model(self) -> type[Object[Any, Any]]:

@@ -88,7 +88,7 @@ def _help_text() -> str:
     lines = ["usage: aspora VERB [ARGUMENTS]", "", "Kubernetes for AI skills.", ""]
     for title, names in GROUPS.items():
         lines.append(f"{title}:")
-        lines += [f"  {name:<14} {VERBS[name].summary}" for name in names]
+        lines += [f"  {name:<16} {VERBS[name].summary}" for name in names]
         lines.append("")
     lines += [EXAMPLES, "exit codes:"]
     lines += [f"  {code:<4} {meaning}" for code, meaning in exit_codes.MEANINGS.items()]

@@ -37,6 +37,11 @@ VERBS = {
     "controllers": VerbInfo("aspora.cli.verbs.controllers", "run the controllers alone"),
     "database": VerbInfo("aspora.cli.verbs.database", "run the embedded database alone"),
     "status": VerbInfo("aspora.cli.verbs.status", "tell whether Aspora runs here, and how it is"),
+    "backup": VerbInfo("aspora.cli.verbs.backup", "write all that Aspora keeps into one file, or check it"),
+    "restore": VerbInfo("aspora.cli.verbs.restore", "put a backup into an empty installation"),
+    "upgrade-database": VerbInfo(
+        "aspora.cli.verbs.upgrade_database", "bring the embedded database of an older release over to this one"
+    ),
     "doctor": VerbInfo("aspora.cli.verbs.doctor", "check this installation and say what to do"),
     "uninstall": VerbInfo("aspora.cli.verbs.uninstall", "remove what Aspora keeps on this machine"),
     "config": VerbInfo("aspora.cli.verbs.config", "show the settings, their meaning and their source"),
@@ -48,5 +53,17 @@ GROUPS = {
     "Skills on the server": ("apply", "diff", "rollback", "logs", "cancel"),
     "Objects and records": ("get", "describe", "delete", "watch", "explain", "api-resources"),
     "Processes": ("gateway", "executor", "controllers", "database"),
-    "This machine": ("demo", "up", "down", "status", "doctor", "config", "version", "uninstall"),
+    "This machine": (
+        "demo",
+        "up",
+        "down",
+        "status",
+        "doctor",
+        "backup",
+        "restore",
+        "upgrade-database",
+        "config",
+        "version",
+        "uninstall",
+    ),
 }

@@ -92,11 +92,11 @@ def _identity(headings: Sequence[str]) -> int:
 class Progress:
     """A progress bar on standard error, drawn only on a terminal; elsewhere it stays silent.
 
-    Use as a context manager and call `step(label)` once for each finished part.
+    Use as a context manager and call `step(label)` once for each finished part; `total` may be set when it is known.
     """
 
     def __init__(self, out: Output, *, total: int, title: str) -> None:
-        self._out, self._total, self._title, self._done = out, total, title, 0
+        self._out, self.total, self._title, self._done = out, total, title, 0
 
     def __enter__(self) -> "Progress":
         self._draw("")
@@ -108,17 +108,17 @@ class Progress:
         self._draw(label)
 
     def _draw(self, label: str) -> None:
-        if not self._out.interactive or self._total == 0:
+        if not self._out.interactive or self.total == 0:
             return
-        filled = round(24 * self._done / self._total)
+        filled = round(24 * self._done / self.total)
         bar = "━" * filled + "╌" * (24 - filled)
-        text = f"{self._title} {bar} {self._done}/{self._total} {label}"
+        text = f"{self._title} {bar} {self._done}/{self.total} {label}"
         self._out.stderr.write("\r\x1b[2K" + text[: self._out.width - 1])
         self._out.stderr.flush()
 
     def clear(self) -> None:
         """Take the bar off the screen, so that something can be printed; the next step draws it again."""
-        if self._out.interactive and self._total:
+        if self._out.interactive and self.total:
             self._out.stderr.write("\r\x1b[2K")
             self._out.stderr.flush()
 

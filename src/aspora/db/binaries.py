@@ -33,6 +33,11 @@ class Binaries:
     label: str
 
     @property
+    def major(self) -> int:
+        """Major version of the server."""
+        return MAJOR_VERSION
+
+    @property
     def root(self) -> Path:
         """The folder with `bin`, `lib` and `share`."""
         return self.package / _FOLDER
@@ -51,6 +56,37 @@ class Binaries:
         """True when the user can reach and read what it takes to run the server."""
         probes = (self.postgres, self.initdb, self.root / "share" / "postgresql" / "postgres.bki")
         return all(first_closed(probe, user) is None for probe in probes)
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledBinaries:
+    """Programs of any version that this machine has, e.g. in `/usr/lib/postgresql/15/bin`."""
+
+    folder: Path
+    major: int
+
+    @property
+    def postgres(self) -> Path:
+        """The server program."""
+        return self.folder / "postgres"
+
+
+def installed_binaries(major: int, *, runtime_dir: Path, given: Path | None = None) -> InstalledBinaries:
+    """The programs of an older version: those that are named, the system's, or what a former Aspora copied.
+
+    Raises:
+        Unavailable: None are found.
+    """
+    copies = runtime_dir.glob(f"{_COPY_PREFIX}{major}-*/*/pginstall{major}/bin")
+    places = [given] if given else [Path(f"/usr/lib/postgresql/{major}/bin"), *copies]
+    for place in places:
+        if (place / "postgres").is_file():
+            return InstalledBinaries(place, major)
+    looked = ", ".join(str(place) for place in places)
+    raise Unavailable(
+        f"no programs of PostgreSQL {major} are found (looked at {looked}); install them (Debian: postgresql-{major}),"
+        " or name their folder with --programs; or make a backup with the Aspora that made the data and restore that"
+    )
 
 
 def shipped_binaries() -> Binaries:

@@ -62,14 +62,19 @@ class Cluster:
         """The file with the passwords, readable by Aspora's user alone."""
         return self.data_dir / "postgres.credentials"
 
-    def is_made(self) -> bool:
-        """True when there is a cluster that this version can run.
+    def is_made(self, major: int = MAJOR_VERSION) -> bool:
+        """True when there is a cluster that a server of that version can run.
 
         Raises:
             Forbidden: Another user owns it.
-            Conflict: The folder holds something else, or another version's data.
+            Conflict: The folder holds something else, or another version's data; or an upgrade was broken off.
         """
         if not self.path.exists():
+            if former := self.former_paths():
+                raise Conflict(
+                    f"an upgrade of the database was broken off ({str(former[-1])!r} is there and {str(self.path)!r} is"
+                    " not); finish it: aspora upgrade-database"
+                )
             return False
         owner = self.path.stat().st_uid
         if owner != self.user.uid:
@@ -77,20 +82,37 @@ class Cluster:
                 f"{str(self.path)!r} belongs to user {user_name(owner)!r}, and the database must run as"
                 f" {user_name(self.user.uid)!r}; run Aspora as the user who made it, or choose another --data-dir"
             )
-        version = self._version()
-        if version != str(MAJOR_VERSION):
+        version = self.version()
+        if version != str(major):
             raise Conflict(
                 f"{str(self.path)!r} holds {f'data of PostgreSQL {version}' if version else 'no PostgreSQL data'} and"
-                f" this Aspora ships PostgreSQL {MAJOR_VERSION}; move it away (with pg_dump of that version to keep its"
-                " content), or choose another --data-dir"
+                f" this Aspora ships PostgreSQL {major}; {_way_over(version, major)}"
             )
         return True
 
-    def _version(self) -> str | None:
+    def former_paths(self) -> list[Path]:
+        """Clusters of older versions that an upgrade has put aside, oldest version first."""
+        found = [path for path in self.data_dir.glob("postgres-*") if path.name.partition("-")[2].isdecimal()]
+        return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
+
+    def version(self) -> str | None:
+        """Major version of the data there; None when it is none of PostgreSQL's."""
         try:
             return (self.path / "PG_VERSION").read_text("ascii").strip()
         except FileNotFoundError:
             return None
+
+
+def _way_over(version: str | None, major: int) -> str:
+    """What would do with data of another version."""
+    if version is None or not version.isdecimal():
+        return "move it away, or choose another --data-dir"
+    if int(version) > major:
+        return "use the newer Aspora that made it, or choose another --data-dir"
+    return (
+        "bring it over with: aspora upgrade-database (or make a backup with the Aspora that made it: aspora backup"
+        " FILE, and restore that into a new data directory with this one)"
+    )
 
 
 def load_credentials(cluster: Cluster) -> Credentials:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from aspora.db.binaries import Binaries, copied_binaries, shipped_binaries
+from aspora.db.binaries import MAJOR_VERSION, Binaries, InstalledBinaries, copied_binaries, shipped_binaries
 from aspora.db.cluster import (
     SUPERUSER,
     Cluster,
@@ -70,6 +70,9 @@ SERVER_SETTINGS: Mapping[str, str] = {
 }
 """How the server is set up for a small machine; `commit_delay` and the like are left alone."""
 
+_SINCE = {"io_method": 18}
+"""Settings that older servers do not know."""
+
 _READY_PROBE_SECONDS = 0.02
 _QUIT_GRACE_SECONDS = 3.0
 _START_BACKOFF = Backoff(base_seconds=0.1, max_seconds=1.0)
@@ -94,6 +97,7 @@ class EmbeddedPostgres:
         data_dir: Aspora's data folder; made when missing.
         progress: Told each slow step in a person's words.
         settings: Server settings beside `SERVER_SETTINGS`; they win.
+        binaries: Programs of an older version, to run data of it as it is; None takes the shipped ones.
         sync: False lets initdb leave its files to the page cache: for tests alone.
     """
 
@@ -106,9 +110,11 @@ class EmbeddedPostgres:
         stop_timeout_seconds: float = 15.0,
         settings: Mapping[str, str] | None = None,
         os_user_name: str = SERVER_USER_NAME,
+        binaries: InstalledBinaries | None = None,
         sync: bool = True,
     ) -> None:
         self._asked_dir = data_dir
+        self._binaries = binaries
         self._progress = progress
         self._start_timeout_seconds = start_timeout_seconds
         self._stop_timeout_seconds = stop_timeout_seconds
@@ -196,7 +202,7 @@ class EmbeddedPostgres:
         running = self._require()
         role = SUPERUSER if superuser else ROLE
         password = running.credentials.superuser if superuser else running.credentials.application
-        return _url(running.endpoint, role=role, password=password, database=database)
+        return server_url(running.endpoint, role=role, password=password, database=database)
 
     def _require(self) -> _Running:
         if self._running is None:
@@ -205,11 +211,13 @@ class EmbeddedPostgres:
 
     def _start_locked(self, folder: Path) -> _Running:
         user = server_user(uid=os.geteuid(), name=self._os_user_name)
-        binaries = self._reachable_binaries(folder, user)
         cluster = Cluster(data_dir=folder, user=user)
+        # Data of another version is refused before anything is touched: copies of its programs among the rest.
+        is_made = cluster.is_made(self._binaries.major if self._binaries else MAJOR_VERSION)
+        binaries = self._binaries or self._reachable_binaries(folder, user)
         sweep_scratch(cluster)
         credentials = load_credentials(cluster)
-        if not cluster.is_made():
+        if not is_made and isinstance(binaries, Binaries):
             self._progress("making the database (once)")
             create_cluster(cluster, binaries, credentials, sync=self._sync)
         deadline = time.monotonic() + self._start_timeout_seconds
@@ -236,9 +244,9 @@ class EmbeddedPostgres:
         self._progress(f"copying PostgreSQL to where user {user.name} can run it (once)")
         return copied_binaries(shipped, _subfolder(folder, "runtime"))
 
-    def _command(self, binaries: Binaries, cluster: Cluster, endpoint: Endpoint) -> list[str]:
+    def _command(self, binaries: Binaries | InstalledBinaries, cluster: Cluster, endpoint: Endpoint) -> list[str]:
         settings = {
-            **self._settings,
+            **{name: value for name, value in self._settings.items() if binaries.major >= _SINCE.get(name, 0)},
             "hba_file": str(write_hba(cluster)),
             "listen_addresses": "" if endpoint.is_socket else endpoint.host,
             "port": str(endpoint.port),
@@ -277,7 +285,8 @@ class EmbeddedPostgres:
                 return False
             try:
                 with _connect(endpoint, credentials, database="template1") as connection:
-                    _bootstrap(connection, credentials)
+                    if self._binaries is None:
+                        _bootstrap(connection, credentials)
                 return True
             except psycopg.OperationalError as error:
                 if "password authentication failed" in str(error):
@@ -303,7 +312,7 @@ class EmbeddedPostgres:
 
 
 def _connect(endpoint: Endpoint, credentials: Credentials, *, database: str) -> psycopg.Connection[tuple[object, ...]]:
-    url = _url(endpoint, role=SUPERUSER, password=credentials.superuser, database=database)
+    url = server_url(endpoint, role=SUPERUSER, password=credentials.superuser, database=database)
     return psycopg.connect(url, autocommit=True, connect_timeout=2)
 
 
@@ -325,7 +334,8 @@ def _bootstrap(connection: psycopg.Connection[tuple[object, ...]], credentials: 
     connection.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(DATABASE), role))
 
 
-def _url(endpoint: Endpoint, *, role: str, password: str, database: str) -> str:
+def server_url(endpoint: Endpoint, *, role: str, password: str, database: str) -> str:
+    """How to connect to a database of a server. Holds the password."""
     if endpoint.is_socket:
         return f"postgresql://{role}:{password}@/{database}?host={quote(endpoint.host, safe='')}&port={endpoint.port}"
     return f"postgresql://{role}:{password}@{endpoint.host}:{endpoint.port}/{database}"

@@ -2,11 +2,14 @@
 
 Files are `migrations/NNNN_slug.sql`. What was applied is kept with a checksum in `schema_migrations`; a file that was
 edited, vanished or is unknown to this version of the code stops everything before anything is changed.
+
+A file may begin with `-- compatible-with: NNNN`: code that knows migrations up to NNNN works on the schema after it.
+Such code starts on a newer database, so that processes of two releases can run side by side during an upgrade.
 """
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.resources import files
@@ -19,6 +22,7 @@ from aspora.db.queries import Queries
 from aspora.meta.errors import Conflict, Internal
 
 _FILE_NAME = re.compile(r"(?P<number>\d{4})_(?P<slug>[a-z0-9_]+)\.sql\Z")
+_COMPATIBLE = re.compile(r"--\s*compatible-with:\s*(?P<number>\d{4})\s*\n")
 _LOCK_KEY = 0x4153_504F_5241_0001
 _queries = Queries.load("aspora.db", "migrate.sql")
 
@@ -37,12 +41,14 @@ class Migration:
 
     Attributes:
         checksum: SHA-256 of the text, line ends counted as LF, in hex.
+        compatible_with: Code that knows migrations up to this number works after it; None when no older code does.
     """
 
     number: int
     slug: str
     sql: str = field(repr=False)
     checksum: str
+    compatible_with: int | None = None
 
     @property
     def name(self) -> str:
@@ -73,7 +79,29 @@ def _read(entry: Traversable) -> Migration:
         raise MigrationRefused(f"bad migration file name {entry.name!r}; name it like '0007_add_index.sql'")
     sql = entry.read_text("utf-8").replace("\r\n", "\n")
     checksum = hashlib.sha256(sql.encode()).hexdigest()
-    return Migration(number=int(match["number"]), slug=match["slug"], sql=sql, checksum=checksum)
+    said = _COMPATIBLE.match(sql)
+    return Migration(
+        number=int(match["number"]),
+        slug=match["slug"],
+        sql=sql,
+        checksum=checksum,
+        compatible_with=int(said["number"]) if said else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A migration that a database has; see `Migration`."""
+
+    number: int
+    slug: str
+    checksum: str
+    compatible_with: int | None
+
+    @property
+    def name(self) -> str:
+        """`0001_objects`."""
+        return f"{self.number:04d}_{self.slug}"
 
 
 async def migrate(database: Database, migrations: Sequence[Migration] | None = None) -> list[Migration]:
@@ -100,10 +128,23 @@ async def pending(database: Database, migrations: Sequence[Migration] | None = N
     """What `migrate` would apply, without changing anything; raises what it would refuse."""
     wanted = load_migrations() if migrations is None else tuple(sorted(migrations))
     async with database.connection() as connection:
-        known: dict[int, tuple[str, str]] = {}
-        if await _queries.fetch_value(connection, "table_exists"):
-            known = await _list_applied(connection)
-    return _plan(wanted, known)
+        return _plan(wanted, await applied_migrations(connection))
+
+
+async def applied_migrations(connection: Connection) -> list[Applied]:
+    """What the database has, by number; empty when it holds no Aspora."""
+    if not await _queries.fetch_value(connection, "table_exists"):
+        return []
+    return await _list_applied(connection)
+
+
+async def migrate_within(connection: Connection, migrations: Sequence[Migration]) -> list[Migration]:
+    """As `migrate`, all of it inside the caller's transaction; returns what was applied, in order."""
+    wanted = tuple(sorted(migrations))
+    applied: list[Migration] = []
+    while (step := await _apply_next(connection, wanted)) is not None:
+        applied.append(step)
+    return applied
 
 
 async def _apply_next(connection: Connection, wanted: Sequence[Migration]) -> Migration | None:
@@ -118,34 +159,47 @@ async def _apply_next(connection: Connection, wanted: Sequence[Migration]) -> Mi
         await connection.execute(step.sql.encode())
     except psycopg.Error as error:
         raise MigrationFailed(f"migration {step.name!r} failed and was rolled back: {error}") from error
-    await _queries.execute(connection, "record_applied", number=step.number, slug=step.slug, checksum=step.checksum)
+    await _queries.execute(
+        connection,
+        "record_applied",
+        number=step.number,
+        slug=step.slug,
+        checksum=step.checksum,
+        compatible_with=step.compatible_with,
+    )
     return step
 
 
-async def _list_applied(connection: Connection) -> dict[int, tuple[str, str]]:
-    rows = await _queries.fetch_all(connection, "list_applied")
-    return {row["number"]: (row["slug"], row["checksum"]) for row in rows}
+async def _list_applied(connection: Connection) -> list[Applied]:
+    return [Applied(**row) for row in await _queries.fetch_all(connection, "list_applied")]
 
 
-def _plan(wanted: Sequence[Migration], applied: Mapping[int, tuple[str, str]]) -> list[Migration]:
+def _require_same(known: Migration | None, applied: Applied, *, newest: int) -> None:
+    """An applied migration is the one we know, or a later one that lets this code go on."""
+    if known is None and applied.number > newest:
+        if applied.compatible_with is not None and applied.compatible_with <= newest:
+            return
+        raise MigrationRefused(
+            f"the database has migration {applied.name!r}, newer than this Aspora knows and not made for it;"
+            " upgrade Aspora or restore a backup"
+        )
+    if known is None:
+        raise MigrationRefused(f"migration {applied.name!r} was applied but its file is missing; put it back")
+    if known.checksum != applied.checksum:
+        raise MigrationRefused(
+            f"migration {applied.name!r} was edited after it was applied; restore it and add a new migration instead"
+        )
+
+
+def _plan(wanted: Sequence[Migration], applied: Sequence[Applied]) -> list[Migration]:
     """What is left to do, after checking that the past agrees."""
     by_number = {migration.number: migration for migration in wanted}
     newest = max(by_number, default=-1)
-    for number, (slug, checksum) in applied.items():
-        name = f"{number:04d}_{slug}"
-        known = by_number.get(number)
-        if known is None and number > newest:
-            raise MigrationRefused(
-                f"the database has migration {name!r}, newer than this Aspora knows; upgrade Aspora or restore a backup"
-            )
-        if known is None:
-            raise MigrationRefused(f"migration {name!r} was applied but its file is missing; put it back")
-        if known.checksum != checksum:
-            raise MigrationRefused(
-                f"migration {name!r} was edited after it was applied; restore it and add a new migration instead"
-            )
-    todo = [migration for migration in wanted if migration.number not in applied]
-    latest = max(applied, default=-1)
+    for past in applied:
+        _require_same(by_number.get(past.number), past, newest=newest)
+    numbers = {past.number for past in applied}
+    todo = [migration for migration in wanted if migration.number not in numbers]
+    latest = max(numbers, default=-1)
     if todo and todo[0].number < latest:
         raise MigrationRefused(
             f"migration {todo[0].name!r} comes before {latest:04d}, which is applied already; give it a higher number"

@@ -16,10 +16,18 @@ create table if not exists schema_migrations (
 )
 
 -- name: list_applied
-select number, slug, checksum, applied_at from schema_migrations order by number
+-- By JSON, because the column of the last one came with a migration of its own.
+select number, slug, checksum, (to_jsonb(m) ->> 'compatible_with')::integer as compatible_with
+from schema_migrations as m
+order by number
 
 -- name: record_applied
-insert into schema_migrations (number, slug, checksum) values (%(number)s, %(slug)s, %(checksum)s)
+-- What the table has no column for yet is left out.
+insert into schema_migrations
+select * from jsonb_populate_record(null::schema_migrations, jsonb_build_object(
+    'number', %(number)s::integer, 'slug', %(slug)s::text, 'checksum', %(checksum)s::text, 'applied_at', now(),
+    'compatible_with', %(compatible_with)s::integer
+))
 
 -- name: table_exists
 select to_regclass('schema_migrations') is not null as found

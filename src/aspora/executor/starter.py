@@ -14,6 +14,9 @@ from aspora.meta.errors import Unavailable
 from aspora.meta.names import ExecutionId
 
 APPLICATION: Final = "aspora"
+SCHEMA: Final = "dbos"
+"""Where the workflow engine keeps its own tables."""
+
 WORKFLOW: Final = "aspora_execution"
 QUEUE: Final = "aspora_executions"
 PROTOCOL_VERSION: Final = "1"

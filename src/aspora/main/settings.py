@@ -129,6 +129,12 @@ class Settings:
         _number(0, 10_000),
     )
     stop_grace_seconds: int = _setting("How long running work may take to end at a stop.", 10, _number(0, 3600))
+    secret_key: str = _setting(
+        "Key that secrets are sealed with, as 64 hex digits; empty reads it from the secret key file.", "", secret=True
+    )
+    secret_key_file: str = _setting(
+        "File of that key; empty for `secret.key` in the data directory, made at the first start.", "", _file
+    )
     openrouter_api_key: str = _setting(
         "Key for OpenRouter, which serves the default models.", "", env="OPENROUTER_API_KEY", secret=True
     )
@@ -157,6 +163,11 @@ class Settings:
     def artifacts_dir(self) -> Path:
         """Folder of the local object store."""
         return self.data_dir / "artifacts"
+
+    @property
+    def secret_key_path(self) -> Path:
+        """File of the key that secrets are sealed with."""
+        return Path(self.secret_key_file) if self.secret_key_file else self.data_dir / "secret.key"
 
     @property
     def runtime_dir(self) -> Path:

@@ -15,8 +15,8 @@ from aspora.main.control import LOG_NAME
 from aspora.main.endpoint import FILE_NAME, KEY_FILE_NAME
 from aspora.main.settings import Settings
 
-FOLDERS = ("demo", "cache", "sandbox", "runtime", "run", "artifacts", "postgres")
-SCRATCH_FOLDERS = ("postgres.new-*",)
+FOLDERS = ("demo", "cache", "sandbox", "runtime", "run", "artifacts", "upgrade", "postgres")
+SCRATCH_FOLDERS = ("postgres.new-*", "postgres-[0-9]*")
 SCRATCH_FILES = ("postgres.initdb-password", "postgres.*.new", f".{FILE_NAME}.*", f".{KEY_FILE_NAME}.*", ".doctor-*")
 """What a start, or a check, that was cut off leaves behind; the next start sweeps some of it."""
 FILES = (
@@ -26,6 +26,7 @@ FILES = (
     f"{LOG_NAME}.1",
     FILE_NAME,
     "postgres.credentials",
+    "secret.key",
     KEY_FILE_NAME,
     LOCK_NAME,
 )

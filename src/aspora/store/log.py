@@ -8,6 +8,7 @@ from typing import Protocol
 from aspora.db.pool import Database, Row
 from aspora.db.queries import Queries
 from aspora.meta.errors import Expired, Internal
+from aspora.store.forms import Forms, OneForm, read_form
 from aspora.store.selection import Change
 
 MAX_VERSION = 2**63 - 1
@@ -62,8 +63,9 @@ class EventLog(Protocol):
 class PostgresLog:
     """The log in the database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, forms: Forms | None = None) -> None:
         self._database = database
+        self._forms = forms or OneForm()
 
     async def position(self, since: int) -> Position:
         """Where history stands."""
@@ -84,7 +86,21 @@ class PostgresLog:
             rows = await _queries.fetch_all(
                 connection, "read_changes", kinds=list(kinds), after=after, upto=upto, limit=limit
             )
-        return Piece(_position(rows[0]), tuple(_change(row) for row in rows if row["resource_version"] is not None))
+        changes = tuple(self._change(row) for row in rows if row["resource_version"] is not None)
+        return Piece(_position(rows[0]), changes)
+
+    def _change(self, row: Row) -> Change:
+        text: str = row["object"]
+        previous: str | None = row["previous"]
+        return Change(
+            version=row["resource_version"],
+            kind=row["kind"],
+            domain=row["domain"],
+            type=row["type"],
+            object=read_form(self._forms, row["kind"], json.loads(text)),
+            previous=None if previous is None else read_form(self._forms, row["kind"], json.loads(previous)),
+            size_bytes=len(text),
+        )
 
 
 def expired(since: int, why: str) -> Expired:
@@ -94,17 +110,3 @@ def expired(since: int, why: str) -> Expired:
 
 def _position(row: Row) -> Position:
     return Position(row["newest"], row["compacted"], row["server"])
-
-
-def _change(row: Row) -> Change:
-    text: str = row["object"]
-    previous: str | None = row["previous"]
-    return Change(
-        version=row["resource_version"],
-        kind=row["kind"],
-        domain=row["domain"],
-        type=row["type"],
-        object=json.loads(text),
-        previous=None if previous is None else json.loads(previous),
-        size_bytes=len(text),
-    )

@@ -73,3 +73,15 @@ order by change.resource_version
 
 -- name: compact
 select aspora_compact_object_events((now() at time zone 'UTC')::date - %(keep_days)s::integer) as compacted
+
+-- name: artifact_digests
+-- Of every object that has an artifact: a Skill in its spec, a Revision in the skill's spec that it keeps.
+select distinct digest
+from objects
+cross join lateral (
+    values (object #>> '{spec,artifact,digest}'), (object #>> '{spec,skillSpec,artifact,digest}')
+) as named (digest)
+where kind in ('Skill', 'Revision') and digest is not null
+
+-- name: begin_restored_history
+select aspora_begin_restored_history(%(former_version)s)

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from aspora.db.failures import ConnectionLost, OutcomeUnknown
@@ -20,12 +21,13 @@ from aspora.meta.objects import rfc3339
 from aspora.meta.selectors import Requirement
 from aspora.store.batcher import Batcher, BatchLimits
 from aspora.store.following import follow
+from aspora.store.forms import Forms, OneForm, read_form, stamp
 from aspora.store.interface import Event, Key, Page, Wire, Write, WriteResult
 from aspora.store.items import Item, are_independent, encoded
 from aspora.store.log import PostgresLog
 from aspora.store.payload import payload
 from aspora.store.refusals import described, refusal
-from aspora.store.selection import Selection
+from aspora.store.selection import DOMAIN_PATH, NAME_PATH, Selection
 from aspora.store.tail import PROBE_SECONDS, QUEUE_LIMIT, Tail
 from aspora.store.tokens import PageStart, decode_token, encode_token, parse_version
 
@@ -57,6 +59,7 @@ class PostgresStore:
         bookmark_seconds: How often a quiet watch gets a bookmark.
         queue_limit: How many events a watcher may be behind before it gets `Expired`.
         batch_limits: How many writes share a statement.
+        forms: Schema versions of kinds; without it none has ever changed.
     """
 
     def __init__(
@@ -70,13 +73,15 @@ class PostgresStore:
         bookmark_seconds: float = BOOKMARK_SECONDS,
         queue_limit: int = QUEUE_LIMIT,
         batch_limits: BatchLimits | None = None,
+        forms: Forms | None = None,
     ) -> None:
         self._database = database
+        self._forms = forms or OneForm()
         self._clock = clock
         self._new_uid = new_uid
         self._bookmark_seconds = bookmark_seconds
         self._batcher = Batcher(self._send, self._send_doubtful, limits=batch_limits)
-        self._log = PostgresLog(database)
+        self._log = PostgresLog(database, self._forms)
         self._tail = Tail(
             self._log,
             subscribe=lambda: listener.subscribe(CHANNEL),
@@ -96,13 +101,14 @@ class PostgresStore:
 
     async def get(self, key: Key) -> Wire:
         """The object."""
-        async with self._database.connection() as connection:
-            found = await _queries.fetch_value(
-                connection, "get_object", kind=key.kind, domain=key.domain, name=key.name
-            )
+        found = await self._stored(key)
         if found is None:
             raise NotFound(f"{described(key)} does not exist")
-        return found
+        return read_form(self._forms, key.kind, found)
+
+    async def _stored(self, key: Key) -> Wire | None:
+        async with self._database.connection() as connection:
+            return await _queries.fetch_value(connection, "get_object", kind=key.kind, domain=key.domain, name=key.name)
 
     async def list(
         self,
@@ -118,13 +124,27 @@ class PostgresStore:
         if not 1 <= limit <= MAX_LIMIT:
             raise BadRequest(f"limit is {limit}; use 1 to {MAX_LIMIT}")
         selection = Selection(kind, domain, tuple(labels), tuple(fields))
+        if self._forms.newest(kind) == 1:
+            return await self._page(selection, selection, limit=limit, continue_token=continue_token)
+        # The database has older forms too: only what no converter touches can be selected there.
+        narrow = replace(selection, fields=tuple(r for r in fields if r.key in {NAME_PATH, DOMAIN_PATH}))
+        while True:
+            page = await self._page(selection, narrow, limit=limit, continue_token=continue_token)
+            newest = (read_form(self._forms, kind, obj) for obj in page.items)
+            page = replace(page, items=tuple(obj for obj in newest if selection.matches(obj)))
+            continue_token = page.continue_token
+            if page.items or continue_token is None:
+                return page
+
+    async def _page(self, selection: Selection, narrow: Selection, *, limit: int, continue_token: str | None) -> Page:
+        """A page as it is stored; `narrow` is as much of the selection as the database may apply."""
         query = selection.digest()
         start = decode_token(continue_token, query=query) if continue_token is not None else None
         async with self._database.connection() as connection:
             rows = await _queries.fetch_all(
                 connection,
                 "list_objects",
-                **selection.to_sql(),
+                **narrow.to_sql(),
                 after_domain=start.domain if start else None,
                 after_name=start.name if start else None,
                 limit=limit + 1,
@@ -134,18 +154,33 @@ class PostgresStore:
     async def write(self, writes: Sequence[Write]) -> Sequence[WriteResult]:
         """Apply a list of writes in order, in one transaction."""
         now = rfc3339(self._clock.now()) if any(write.op in _DATED for write in writes) else ""
-        items: list[Item | StatusError] = []
-        for write in writes:
-            uid = self._new_uid() if write.op == "create" else ""
-            try:
-                items.append(encoded(write, payload(write, uid=uid, at=now)))
-            except StatusError as refusal:
-                items.append(refusal)
+        items = [await self._item(write, at=now) for write in writes]
         rows = iter(await self._batcher.submit([item for item in items if isinstance(item, Item)]))
         return [
-            WriteResult(None, item) if isinstance(item, StatusError) else _result(write, next(rows))
+            WriteResult(None, item) if isinstance(item, StatusError) else self._result(write, next(rows))
             for write, item in zip(writes, items, strict=True)
         ]
+
+    async def _item(self, write: Write, *, at: str) -> Item | StatusError:
+        """A write as the database takes it, in the newest form of its kind; or why it takes it not."""
+        uid, forms = self._new_uid() if write.op == "create" else "", self._forms
+        try:
+            item = payload(write, uid=uid, at=at)
+        except StatusError as error:
+            return error
+        if forms.newest(write.key.kind) > 1:
+            stamp(forms, item, None if write.op in {"create", "delete"} else await self._stored(write.key))
+        try:
+            return encoded(write, item)
+        except StatusError as error:
+            return error
+
+    def _result(self, write: Write, row: Row) -> WriteResult:
+        outcome: str = row["outcome"]
+        if outcome in {"written", "unchanged", "deleted"}:
+            obj = read_form(self._forms, write.key.kind, row["result"])
+            return WriteResult(obj, is_deleted=outcome == "deleted")
+        return WriteResult(None, refusal(write, outcome, row["present_version"]))
 
     async def watch(
         self,
@@ -206,10 +241,3 @@ def _page(rows: Sequence[Row], *, limit: int, start: PageStart | None, query: st
         found.pop()
         token = encode_token(PageStart(version, found[-1]["domain"], found[-1]["name"]), query=query)
     return Page(tuple(row["object"] for row in found), str(version), token)
-
-
-def _result(write: Write, row: Row) -> WriteResult:
-    outcome: str = row["outcome"]
-    if outcome in {"written", "unchanged", "deleted"}:
-        return WriteResult(row["result"], is_deleted=outcome == "deleted")
-    return WriteResult(None, refusal(write, outcome, row["present_version"]))

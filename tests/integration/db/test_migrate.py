@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import pytest
 
@@ -79,3 +80,18 @@ async def test_asporas_own_migrations_apply_to_an_empty_database(empty: Database
     own = load_migrations()
     assert await migrate(empty) == list(own)
     assert await migrate(empty) == []
+
+
+async def test_older_code_starts_on_a_newer_database_that_is_made_for_it(empty: Database) -> None:
+    says = made(2, "alter table schema_migrations add column compatible_with integer")
+    kind, harsh = replace(made(3, "select 1"), compatible_with=2), made(4, "select 1")
+    one, two, three = [ONE], [ONE, says], [ONE, says, kind]
+    await migrate(empty, three)
+    assert await migrate(empty, two) == [], "the release before still starts"
+    assert await pending(empty, two) == []
+    with pytest.raises(MigrationRefused, match="'0002_step', newer than this Aspora knows and not made for it"):
+        await migrate(empty, one)
+    await migrate(empty, [*three, harsh])
+    with pytest.raises(MigrationRefused, match="'0004_step', newer"):
+        await migrate(empty, two)
+    assert await migrate(empty, [*three, harsh]) == []

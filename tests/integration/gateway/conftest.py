@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from starlette.types import ASGIApp
 
 from aspora.access.keys import KeyId, mint_key
 from aspora.apis.builtins import load_kinds
+from aspora.apis.conversion import KindForms
+from aspora.apis.kind import Kind
 from aspora.artifacts.interface import ArtifactStore
 from aspora.artifacts.store import open_artifacts
 from aspora.audit.trail import Audit
@@ -30,6 +32,9 @@ from aspora.gateway.openapi import openapi_document, openapi_routes
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import SystemClock
 from aspora.models.defaults import default_objects
+from aspora.sealing.check import settle_key
+from aspora.sealing.cipher import SecretKey, new_key
+from aspora.sealing.keyring import Keyring
 from aspora.skills.archive import ArchiveFile, write_archive
 from aspora.store.postgres import CHANNEL, PostgresStore
 from aspora.telemetry.metrics import Metrics
@@ -121,27 +126,42 @@ class Door:
     artifacts: ArtifactStore
     stop: asyncio.Event
     audit: Audit
+    key: SecretKey
+    keyring: Keyring
 
 
 @pytest.fixture
 async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[Door]:
+    async with open_door(database, dsn, tmp_path) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_door(
+    database: Database, dsn: str, tmp_path: Path, *, more_kinds: Sequence[Kind] = ()
+) -> AsyncGenerator[Door]:
+    """A gateway with Aspora's own kinds and some more."""
+    kinds = [*load_kinds(), *more_kinds]
     clock, metrics, stop = SystemClock(), Metrics(), asyncio.Event()
     listener = Listener(dsn, [CHANNEL, *HISTORY_CHANNELS])
-    store = PostgresStore(database, listener, clock)
+    store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
     streams = Streams(metrics=metrics)
     audit = Audit(database)
     artifacts = open_artifacts(tmp_path / "artifacts")
     for packed in PACKED.values():
         await artifacts.put(packed.data)
+    key = new_key()
+    keyring = Keyring(await settle_key(database, lambda: key, new_key, place="a test"), lambda: key)
     parts = assemble(
         store=store,
-        kinds=load_kinds(),
+        kinds=kinds,
         tail_age_seconds=store.tail_age_seconds,
         artifacts=artifacts,
         clock=clock,
         metrics=metrics,
         streams=streams,
         trail=audit,
+        sealer=keyring,
     )
     history = HistoryDoor(
         database=database, audit=audit, listener=listener, reader=parts.view, streams=streams, clock=clock
@@ -156,7 +176,7 @@ async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[D
         version="0.0.0",
         ready_checks={"database": database.ping, "view": parts.view.require_fresh},
     )
-    api_doc = openapi_routes(lambda: openapi_document(load_kinds(), own, version="0.0.0"))
+    api_doc = openapi_routes(lambda: openapi_document(kinds, own, version="0.0.0"))
     app = build_app(config, [own, api_doc, parts.routes])
     admin = mint_key(KeyId("", "admin")).text
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", access_log=False))
@@ -172,9 +192,8 @@ async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[D
         await asyncio.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     async with aiohttp.ClientSession() as session:
-        yield Door(
-            Api(session, f"http://127.0.0.1:{port}", admin), app, admin, parts, store, streams, artifacts, stop, audit
-        )
+        api = Api(session, f"http://127.0.0.1:{port}", admin)
+        yield Door(api, app, admin, parts, store, streams, artifacts, stop, audit, key, keyring)
     streams.close_all()
     server.should_exit = True
     stop.set()

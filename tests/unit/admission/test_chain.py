@@ -76,7 +76,7 @@ async def test_a_delete_is_validated_and_never_mutated(
 async def test_the_shipped_chain_admits_a_plain_skill(
     ports: AdmissionPorts, ask: Callable[..., AdmissionRequest], skill: Callable[..., Any]
 ) -> None:
-    assert next(name for name in BUILTINS if name not in {"keys", "defaulting"}) == "schema"
+    assert next(name for name in BUILTINS if name not in {"keys", "secrets", "defaulting"}) == "schema"
     admitted = await load_chain(ports).admit(ask("Skill", skill()))
     assert admitted.object is not None
     assert admitted.object["spec"]["runtime"]["memoryBytes"] == 512_000_000

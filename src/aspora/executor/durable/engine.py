@@ -15,11 +15,10 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, WorkflowStatus
 from psycopg.conninfo import conninfo_to_dict
 
 from aspora.db.pool import KEEPALIVE
-from aspora.executor.starter import APPLICATION, PROTOCOL_VERSION, QUEUE, WORKFLOW
+from aspora.executor.starter import APPLICATION, PROTOCOL_VERSION, QUEUE, SCHEMA, WORKFLOW
 from aspora.telemetry.logs import get_logger
 
 T = TypeVar("T")
-SCHEMA: Final = "dbos"
 _POOL_SIZE: Final = 6
 _MAX_THREADS: Final = 16
 _POLLING_SECONDS: Final = 0.25

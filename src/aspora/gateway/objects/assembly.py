@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 
 from aspora.access.authenticate import KINDS_READ, Authenticator
 from aspora.admission.builtins import load_chain
-from aspora.admission.interface import AdmissionPorts, ArtifactPresence
+from aspora.admission.interface import AdmissionPorts, ArtifactPresence, NoSealer, Sealer
 from aspora.apis.kind import Kind
 from aspora.audit.interface import RefusalTrail
 from aspora.gateway.auditing import Auditor
@@ -16,6 +16,7 @@ from aspora.gateway.objects.bootstrap import Bootstrap
 from aspora.gateway.objects.reads import ObjectReads
 from aspora.gateway.objects.resources import Resources
 from aspora.gateway.objects.routes import ObjectDoor, object_routes
+from aspora.gateway.objects.secrets import SecretMarks
 from aspora.gateway.objects.view import ObjectView
 from aspora.gateway.objects.watches import ObjectWatches
 from aspora.gateway.objects.writes import ObjectWrites
@@ -35,6 +36,7 @@ class ObjectParts:
         authenticate: For `AppConfig`, as its `impersonate` is.
         bootstrap: To be run once before serving.
         resources: All kinds.
+        secrets: To be told at each start how it stands with the secret key.
     """
 
     routes: list[BaseRoute]
@@ -42,6 +44,7 @@ class ObjectParts:
     authenticate: Authenticator
     bootstrap: Bootstrap
     resources: Resources
+    secrets: SecretMarks
 
 
 def assemble(
@@ -54,6 +57,7 @@ def assemble(
     metrics: Metrics,
     streams: Streams,
     trail: RefusalTrail | None = None,
+    sealer: Sealer | None = None,
 ) -> ObjectParts:
     """Put the door together over a store.
 
@@ -66,6 +70,7 @@ def assemble(
         metrics: Where to count.
         streams: Shared by all parts that stream.
         trail: Is told of refused writes; None to tell nobody.
+        sealer: Seals the values of secrets; without one no secret can be written.
     """
     resources = Resources(kinds)
     view = ObjectView(store=store, tail_age_seconds=tail_age_seconds, metrics=metrics)
@@ -75,7 +80,7 @@ def assemble(
         view=view,
         reads=reads,
         resources=resources,
-        admission=load_chain(AdmissionPorts(reader=view, artifacts=artifacts)),
+        admission=load_chain(AdmissionPorts(reader=view, artifacts=artifacts, sealer=sealer or NoSealer())),
         clock=clock,
         metrics=metrics,
     )
@@ -87,4 +92,5 @@ def assemble(
         authenticate=Authenticator(reader=view, clock=clock, version=lambda: view.version_of(*KINDS_READ)),
         bootstrap=Bootstrap(store=store, writes=writes, resources=resources, clock=clock),
         resources=resources,
+        secrets=SecretMarks(store=store, writes=writes, resources=resources, clock=clock),
     )

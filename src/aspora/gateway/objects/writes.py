@@ -13,6 +13,7 @@ from aspora.admission.chain import Admitted, Chain
 from aspora.admission.interface import AdmissionRequest, Operation
 from aspora.client.interface import Propagation
 from aspora.gateway.objects.domains import require_empty
+from aspora.gateway.objects.forms_known import require_known_form
 from aspora.gateway.objects.hidden import mask, restore
 from aspora.gateway.objects.merge_patch import merge_patch
 from aspora.gateway.objects.ownership import updated, without_claims
@@ -262,6 +263,8 @@ class ObjectWrites:
     async def _admit(
         self, operation: Operation, caller: Caller, target: Target, *, old: Wire | None, new: Wire | None, dry_run: bool
     ) -> Admitted:
+        if old is not None and operation != "delete":
+            require_known_form(target.kind, old)
         request = AdmissionRequest(
             operation=operation,
             kind=target.kind,

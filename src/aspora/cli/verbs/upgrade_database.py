@@ -1,0 +1,25 @@
+"""`aspora upgrade-database`: the embedded database of an older PostgreSQL becomes one of the shipped version."""
+
+import argparse
+from pathlib import Path
+
+from aspora.cli.app import Cli
+
+EXAMPLES = """examples:
+  aspora upgrade-database
+  aspora upgrade-database --programs /usr/lib/postgresql/15/bin
+
+Needs the programs of the older PostgreSQL once more. The old data stays beside the new until you remove it. Broken off,
+it can be run again.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Words and options."""
+    parser.add_argument("--programs", metavar="DIR", type=Path, help="folder with the older version's `postgres`")
+
+
+def run(args: argparse.Namespace, cli: Cli) -> int:
+    """Bring it over."""
+    code: int = cli.call_platform("upgrade_database", cli.settings, cli.out, programs=args.programs)
+    return code

@@ -1,0 +1,59 @@
+"""Where the key lies: a file of mode 0600, or a setting. It is made once and never overwritten."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from aspora.meta.errors import Conflict, Forbidden
+from aspora.sealing.cipher import SecretKey, parse_secret_key
+
+OTHERS = 0o077
+
+
+def find_key(text: str, path: Path) -> SecretKey | None:
+    """The key of the setting when it has one, else of the file; None when there is neither.
+
+    Raises:
+        Invalid: It is no key.
+        Forbidden: The file can't be read.
+    """
+    if text:
+        return parse_secret_key(text)
+    try:
+        return parse_secret_key(path.read_text("ascii"))
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        return parse_secret_key("")
+    except OSError as e:
+        raise Forbidden(f"the secret key file {str(path)!r} can't be read: {e.strerror}") from None
+
+
+def write_key(path: Path, text: str) -> None:
+    """Put a key into its file, whole or not at all, on the disk when this returns.
+
+    Raises:
+        Conflict: A file is there already: a key is never overwritten.
+        Forbidden: It can't be written there.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(text.strip() + "\n")
+            file.flush()
+            os.fsync(handle)
+        # A link, unlike a rename, fails where something is.
+        os.link(scratch, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except FileExistsError:
+        raise Conflict(f"{str(path)!r} is there already and is not overwritten; move it away first") from None
+    except OSError as e:
+        raise Forbidden(f"the secret key can't be written to {str(path)!r}: {e.strerror}") from None
+    finally:
+        with suppress(FileNotFoundError):
+            scratch.unlink()
