@@ -77,6 +77,17 @@ def find_wanted(path: str, *, domain: str = "", lenient: bool = False) -> Found:
     return found
 
 
+def parse_manifests(text: str, *, shown: str, domain: str = "") -> Found:
+    """The objects of a YAML text.
+
+    Args:
+        shown: What to call the text in messages.
+    """
+    found = Found()
+    _add_manifests(found, text, shown, domain=domain)
+    return found
+
+
 def wanted_skill(skill: LoadedSkill) -> Wanted:
     """What a loaded skill wants of the server."""
     warnings = tuple(str(problem) for problem in skill.warnings)
