@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aspora.cli.applying import Wanted
+from aspora.cli.applying import FIELD_CONFLICT, Wanted
 from aspora.cli.streams import STDIN, read_bytes
 from aspora.meta.errors import API_VERSION, Invalid, StatusError
 from aspora.skills import LoadedDomain, LoadedSkill, find_skills, load_domain, load_skill
@@ -244,4 +244,7 @@ def problems_of(error: StatusError) -> list[str]:
         return [str(problem) for problem in error.problems]
     if isinstance(error, Invalid) and error.details:
         return [str(detail) for detail in error.details]
+    if any(detail.reason == FIELD_CONFLICT for detail in error.details):
+        way_out = "take these over with --force-conflicts, or leave them out of what you apply"
+        return [*(str(detail) for detail in error.details), way_out]
     return [error.message]
