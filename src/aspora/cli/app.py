@@ -22,6 +22,9 @@ from aspora.meta.errors import StatusError, Unavailable
 if TYPE_CHECKING:
     from aspora.cli.rest import Rest
 
+COMPLETE = "__complete"
+"""The verb by which shells ask what may come next; see `aspora completion`."""
+
 EXAMPLES = """examples:
   aspora demo                                        see it work
   aspora create skill hr/resume-screen               a new skill that runs at once
@@ -43,12 +46,14 @@ class Cli:
         settings: The platform's frozen settings tree.
         overrides: The settings that options have set.
         platform: What only `main` can do (start, stop, check), as name → `module:function`.
+        impersonate: In whose name to ask; "" for one's own.
     """
 
     out: Output
     settings: Any
     overrides: Mapping[str, Any]
     platform: Mapping[str, str]
+    impersonate: str = ""
 
     def rest(self) -> "Rest":
         """A connection to the gateway.
@@ -58,7 +63,13 @@ class Cli:
         """
         connect = load_object("aspora.cli.rest:connect")
         settings = self.settings
-        return connect(url=settings.url, api_key=settings.api_key, data_dir=settings.data_dir, ca_file=settings.ca_file)
+        return connect(
+            url=settings.url,
+            api_key=settings.api_key,
+            data_dir=settings.data_dir,
+            ca_file=settings.ca_file,
+            impersonate=self.impersonate,
+        )
 
     def call_platform(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call one of the platform's functions."""
@@ -81,6 +92,7 @@ def _global_options(*, suppress: bool) -> argparse.ArgumentParser:
     group = parent.add_argument_group("options of every verb")
     group.add_argument("--data-dir", metavar="DIR", type=Path, default=default, help="folder of the local Aspora")
     group.add_argument("--url", default=default, help="gateway to talk to (default: the local one)")
+    group.add_argument("--as", dest="as_user", metavar="NAME", default=default, help="ask in this user's name")
     return parent
 
 
@@ -172,6 +184,8 @@ def _run(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str]
     if verb is None:
         out.line(_help_text())
         return exit_codes.OK if args.help else exit_codes.USAGE
+    if verb == COMPLETE:
+        return _complete(rest, Cli(out, load_settings(os.environ, {}), {}, platform))
     if verb not in VERBS:
         close = load_object("difflib").get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean 'aspora {close[0]}'?" if close else "'aspora --help' lists the verbs."
@@ -185,8 +199,24 @@ def _run(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str]
     if overrides["data_dir"] is not None:
         overrides["data_dir"] = overrides["data_dir"].expanduser().absolute()
     settings = load_settings(os.environ, overrides)
-    code: int = load_object(VERBS[verb].module).run(parsed, Cli(out, settings, overrides, platform))
+    as_user: str | None = getattr(parsed, "as_user", args.as_user)
+    cli = Cli(out, settings, overrides, platform, impersonate=_named_user(as_user))
+    code: int = load_object(VERBS[verb].module).run(parsed, cli)
     return code
+
+
+def _complete(words: Sequence[str], cli: Cli) -> int:
+    """Answer a shell that asks what may come next."""
+    for candidate in load_object("aspora.cli.completing:complete")(words, cli):
+        cli.out.line(candidate)
+    return exit_codes.OK
+
+
+def _named_user(name: str | None) -> str:
+    """Whom `--as` names; an empty name must never mean oneself."""
+    if name is not None and not name.strip():
+        raise ValueError("--as names nobody; is a variable of your shell not set?")
+    return name or ""
 
 
 def report(error: StatusError, out: Output) -> int:

@@ -1,4 +1,4 @@
-"""Make the server hold wanted objects: upload artifacts, create or update, wait until each is observed."""
+"""Make the server hold wanted objects: upload artifacts, apply each server-side, wait until each is observed."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,16 +16,13 @@ WAIT_SECONDS = 30.0
 CONFLICT_PAUSES_SECONDS = (0.0, 0.02, 0.05, 0.1, 0.2)
 """Before each further try of a write that met another writer."""
 NEW_DOMAIN = "its domain does not exist yet, so the server could not check more of it"
-SERVER_OWNED = (
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "ownerReferences",
-    "finalizers",
-    "managedFields",
-)
+MANAGER = "aspora-cli"
+"""The field manager of `aspora apply`, unless another is named."""
+
+APPLY = {"Content-Type": "application/apply-patch+json"}
+FIELD_CONFLICT = "FieldManagerConflict"
+SERVER_OWNED = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "managedFields")
+NOT_COMPARED = (*SERVER_OWNED, "ownerReferences", "finalizers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +70,10 @@ class Applied:
     warnings: tuple[str, ...] = ()
 
 
-def merged(wanted: Wire, found: Wire) -> dict[str, Any]:
-    """The update to send: the wanted spec, labels and annotations over what the server keeps."""
-    metadata = dict(found["metadata"])
-    for name in ("labels", "annotations"):
-        both = {**metadata.get(name, {}), **wanted["metadata"].get(name, {})}
-        if both:
-            metadata[name] = both
-    return {**found, "metadata": metadata, "spec": wanted["spec"]}
+def intent(wanted: Wire) -> dict[str, Any]:
+    """What a manifest has an opinion on: all it says, but for what the server owns."""
+    metadata = {k: v for k, v in wanted["metadata"].items() if k not in SERVER_OWNED and v}
+    return {**{k: v for k, v in wanted.items() if k != "status"}, "metadata": metadata}
 
 
 class Applier:
@@ -90,6 +83,8 @@ class Applier:
         rest: The connection.
         dry_run: Go the whole way on the server but store nothing.
         domain: Where objects go that live in a domain and name none.
+        manager: The field manager in whose name fields are set.
+        force: Take fields over that other managers have set otherwise.
         sleep: Waits between looks.
     """
 
@@ -99,11 +94,18 @@ class Applier:
         *,
         dry_run: bool = False,
         domain: str = DEFAULT_DOMAIN,
+        manager: str = MANAGER,
+        force: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._rest = rest
         self._dry_run = dry_run
         self._domain = domain
+        self._query = {
+            "fieldManager": manager,
+            "force": "true" if force else None,
+            "dryRun": "All" if dry_run else None,
+        }
         self._sleep = sleep
         self._domains_to_be: set[str] = set()
 
@@ -146,28 +148,26 @@ class Applier:
         for pause_seconds in CONFLICT_PAUSES_SECONDS:
             try:
                 return self._write(resource, wanted)
-            except (Conflict, AlreadyExists):
+            except (Conflict, AlreadyExists) as e:
+                if any(detail.reason == FIELD_CONFLICT for detail in e.details):
+                    raise
                 self._sleep(pause_seconds)
         return self._write(resource, wanted)
 
     def _write(self, resource: Wire, wanted: Wanted) -> Applied:
-        query = {"dryRun": "All" if self._dry_run else None}
         path = object_path(resource["name"], wanted.name, domain=wanted.domain)
+        found: Wire | None
         try:
-            found: Wire = self._rest.call("GET", path)
+            found = self._rest.call("GET", path)
         except NotFound:
+            found = None
             if self._dry_run and wanted.domain in self._domains_to_be:
                 return Applied(wanted.object, "created", warnings=(NEW_DOMAIN,))
-            return self._create(resource, wanted, query)
-        if wanted.if_absent:
+        if found is not None and wanted.if_absent:
             return Applied(found, "unchanged", found)
-        new: Wire = self._rest.call("PUT", path, body=merged(wanted.object, found), query=query)
-        same = comparable(new) == comparable(found)
-        return Applied(new, "unchanged" if same else "configured", found)
-
-    def _create(self, resource: Wire, wanted: Wanted, query: Wire) -> Applied:
-        collection = object_path(resource["name"], domain=wanted.domain)
-        new: Wire = self._rest.call("POST", collection, body=wanted.object, query=query)
+        new: Wire = self._rest.call("PATCH", path, body=intent(wanted.object), query=self._query, headers=APPLY)
+        if found is not None:
+            return Applied(new, "unchanged" if comparable(new) == comparable(found) else "configured", found)
         if resource["name"] == "domains":
             self._domains_to_be.add(wanted.name)
         return Applied(new, "created")
@@ -210,7 +210,7 @@ class Applier:
 
 def comparable(obj: Wire) -> dict[str, Any]:
     """What its authors say of an object: all but what the server adds."""
-    metadata = {k: v for k, v in obj["metadata"].items() if k not in SERVER_OWNED and v}
+    metadata = {k: v for k, v in obj["metadata"].items() if k not in NOT_COMPARED and v}
     return {"metadata": metadata, "spec": obj["spec"]}
 
 

@@ -24,6 +24,8 @@ VERBS = {
     "rollback": VerbInfo("aspora.cli.verbs.rollback", "point production back at an earlier revision"),
     "get": VerbInfo("aspora.cli.verbs.get", "print objects and records as a table"),
     "describe": VerbInfo("aspora.cli.verbs.describe", "print all about one object"),
+    "edit": VerbInfo("aspora.cli.verbs.edit", "change one object in an editor"),
+    "wait": VerbInfo("aspora.cli.verbs.wait", "wait until objects are as they should be"),
     "delete": VerbInfo("aspora.cli.verbs.delete", "delete objects"),
     "watch": VerbInfo("aspora.cli.verbs.watch", "print changes as they happen"),
     "logs": VerbInfo("aspora.cli.verbs.logs", "show the trace of an execution, or follow a skill's"),
@@ -45,13 +47,14 @@ VERBS = {
     "doctor": VerbInfo("aspora.cli.verbs.doctor", "check this installation and say what to do"),
     "uninstall": VerbInfo("aspora.cli.verbs.uninstall", "remove what Aspora keeps on this machine"),
     "config": VerbInfo("aspora.cli.verbs.config", "show the settings, their meaning and their source"),
+    "completion": VerbInfo("aspora.cli.verbs.completion", "print what makes a shell complete words"),
     "version": VerbInfo("aspora.cli.verbs.version", "print versions"),
 }
 
 GROUPS = {
     "Skills on disk": ("init", "create", "list", "validate", "test", "run"),
     "Skills on the server": ("apply", "diff", "rollback", "logs", "cancel"),
-    "Objects and records": ("get", "describe", "delete", "watch", "explain", "api-resources"),
+    "Objects and records": ("get", "describe", "edit", "delete", "watch", "wait", "explain", "api-resources"),
     "Processes": ("gateway", "executor", "controllers", "database"),
     "This machine": (
         "demo",
@@ -63,6 +66,7 @@ GROUPS = {
         "restore",
         "upgrade-database",
         "config",
+        "completion",
         "version",
         "uninstall",
     ),

@@ -57,3 +57,12 @@ def print_description(out: Output, sections: Iterable[Wire]) -> None:
         out.line(out.style(section["title"], "bold"))
         for text in pairs([(str(label), str(value)) for label, value in section["rows"]], indent=2):
             out.line(text)
+
+
+def without_managers(obj: Wire) -> dict[str, Any]:
+    """An object, or a list of them, without the book of who manages which field."""
+    if "items" in obj:
+        return {**obj, "items": [without_managers(item) for item in obj["items"]]}
+    if "managedFields" not in obj.get("metadata", {}):
+        return dict(obj)
+    return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "managedFields"}}

@@ -29,18 +29,25 @@ class ConnectionLost(Unavailable):
     """The connection stood and broke: nobody knows what became of the request."""
 
 
-def connect(*, url: str, api_key: str, data_dir: Path, ca_file: str = "") -> "Rest":
+def connect(*, url: str, api_key: str, data_dir: Path, ca_file: str = "", impersonate: str = "") -> "Rest":
     """Find the gateway: the URL that was given, else the endpoint file of the data directory.
 
     The data directory's admin key goes to the Aspora that runs over that directory and to no other address.
 
     Args:
         ca_file: PEM file of the certificates to trust in place of the system's; "" for the system's.
+        impersonate: In whose name to ask, for administrators; "" for one's own.
 
     Raises:
         Unavailable: There is neither; says what would do.
         Unauthorized: The URL is not the data directory's, and no key was given for it.
     """
+    rest = _found(url=url, api_key=api_key, data_dir=data_dir, ca_file=ca_file)
+    rest.impersonate = _sendable(impersonate, source="--as")
+    return rest
+
+
+def _found(*, url: str, api_key: str, data_dir: Path, ca_file: str) -> "Rest":
     api_key = _sendable(api_key, source="ASPORA_API_KEY")
     if url and api_key:
         return Rest(url, api_key, ca_file=ca_file)
@@ -88,7 +95,7 @@ def _read_key(data_dir: Path) -> str:
 def _sendable(key: str, *, source: str) -> str:
     """A key that fits a header; a refusal never shows it."""
     if not key.isascii() or not key.isprintable():
-        raise ValueError(f"{source} holds a line break or another character that no key has; set it again")
+        raise ValueError(f"{source} holds a line break or another character that no header can hold; set it again")
     return key
 
 
@@ -116,16 +123,23 @@ def _parsed(url: str) -> SplitResult:
 
 
 class Rest:
-    """Requests to one gateway. Every method raises `StatusError` as the server sent it."""
+    """Requests to one gateway. Every method raises `StatusError` as the server sent it.
+
+    Attributes:
+        impersonate: In whose name to ask; "" for the key's owner.
+        timeout_seconds: How long an answer may take.
+        warnings: Of the answers so far.
+    """
 
     def __init__(self, url: str, api_key: str, *, ca_file: str = "", timeout_seconds: float = 75) -> None:
         parts = _parsed(url)
         self.url = f"{parts.scheme}://{parts.netloc}"
         self._host, self._port = parts.hostname or "", parts.port
         self._tls = _trust(ca_file) if parts.scheme == "https" else None
-        self._key, self._timeout = api_key, timeout_seconds
+        self._key, self.timeout_seconds = api_key, timeout_seconds
         self._idle: http.client.HTTPConnection | None = None
         self._resources: list[dict[str, Any]] | None = None
+        self.impersonate = ""
         self.warnings: list[str] = []
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -133,8 +147,8 @@ class Rest:
             connection, self._idle = self._idle, None
             return connection
         if self._tls is not None:
-            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
-        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+            return http.client.HTTPSConnection(self._host, self._port, timeout=self.timeout_seconds, context=self._tls)
+        return http.client.HTTPConnection(self._host, self._port, timeout=self.timeout_seconds)
 
     def send(
         self,
@@ -154,6 +168,8 @@ class Rest:
         given = {k: str(v) for k, v in (query or {}).items() if v is not None and v != ""}
         where = target(quote(path, safe="/:,%"), given)
         sent = {"Accept": "application/json", "Authorization": f"Bearer {self._key}", **(headers or {})}
+        if self.impersonate:
+            sent["Impersonate-User"] = self.impersonate
         content = raw if raw is not None else None if body is None else encode_body(body)
         if content is not None:
             sent.setdefault("Content-Type", "application/octet-stream" if raw is not None else "application/json")
@@ -170,7 +186,7 @@ class Rest:
         except TimeoutError:
             connection.close()
             raise Unavailable(
-                f"{self.url} did not answer within {self._timeout:g} s; check it: aspora status"
+                f"{self.url} did not answer within {self.timeout_seconds:g} s; check it: aspora status"
             ) from None
         except ssl.SSLError as e:
             raise Unavailable(
@@ -237,15 +253,28 @@ class Rest:
         else:
             self._idle = connection
 
-    def stream(self, path: str, *, query: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """The lines of an NDJSON stream as they come, until the server ends it."""
-        connection, response = self.send("GET", path, query=query)
+    def stream(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        idle_seconds: float | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The lines of an NDJSON stream as they come, until the server ends it.
+
+        Args:
+            idle_seconds: How long it may be silent before it counts as broken; None for as long as it likes.
+        """
+        connection, response = self.send("GET", path, query=query, headers=headers)
         try:
             if connection.sock is not None:
-                connection.sock.settimeout(None)
+                connection.sock.settimeout(idle_seconds)
             while line := response.readline():
                 if line.strip():
                     yield json.loads(line)
+        except TimeoutError:
+            raise ConnectionLost(f"the stream from {self.url} has been silent for {idle_seconds:g} s") from None
         except (http.client.HTTPException, ConnectionError) as e:
             raise ConnectionLost(f"the stream from {self.url} broke ({e}); check it: aspora status") from None
         finally:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aspora.cli.applying import Wanted
+from aspora.cli.applying import FIELD_CONFLICT, Wanted
 from aspora.cli.streams import STDIN, read_bytes
 from aspora.meta.errors import API_VERSION, Invalid, StatusError
 from aspora.skills import LoadedDomain, LoadedSkill, find_skills, load_domain, load_skill
@@ -74,6 +74,17 @@ def find_wanted(path: str, *, domain: str = "", lenient: bool = False) -> Found:
     else:
         _add_folders(found, Path(path), domain=domain, lenient=lenient)
     found.wanted.sort(key=lambda w: w.object["kind"] != "Domain")
+    return found
+
+
+def parse_manifests(text: str, *, shown: str, domain: str = "") -> Found:
+    """The objects of a YAML text.
+
+    Args:
+        shown: What to call the text in messages.
+    """
+    found = Found()
+    _add_manifests(found, text, shown, domain=domain)
     return found
 
 
@@ -233,4 +244,7 @@ def problems_of(error: StatusError) -> list[str]:
         return [str(problem) for problem in error.problems]
     if isinstance(error, Invalid) and error.details:
         return [str(detail) for detail in error.details]
+    if any(detail.reason == FIELD_CONFLICT for detail in error.details):
+        way_out = "take these over with --force-conflicts, or leave them out of what you apply"
+        return [*(str(detail) for detail in error.details), way_out]
     return [error.message]

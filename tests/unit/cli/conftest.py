@@ -49,6 +49,16 @@ class MemoryGateway:
             raise AlreadyExists(f"{target} exists")
         return self._stored(target, body, 1, dry)
 
+    def _patch(self, path: str, body: Any, dry: bool) -> dict[str, Any]:
+        if path not in self.objects:
+            return self._stored(path, body, 1, dry)
+        old = self.objects[path]
+        metadata = {**old["metadata"], **body["metadata"]}
+        for name in ("labels", "annotations"):
+            if both := {**old["metadata"].get(name, {}), **body["metadata"].get(name, {})}:
+                metadata[name] = both
+        return self._put(path, {**old, "metadata": metadata, "spec": body["spec"]}, dry)
+
     def _put(self, path: str, body: Any, dry: bool) -> dict[str, Any]:
         old = self.objects[path]
         changed = json.dumps(old["spec"]) != json.dumps(body["spec"])

@@ -46,7 +46,7 @@ def test_a_mistyped_verb_gets_the_nearest() -> None:
     assert "did you mean 'aspora apply'" in err
 
 
-@pytest.mark.parametrize("verb", ["get", "delete"])
+@pytest.mark.parametrize("verb", ["get", "describe"])
 def test_only_what_is_needed_is_asked_for(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run(verb)

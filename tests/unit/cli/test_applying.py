@@ -3,8 +3,19 @@ from typing import Any
 
 import pytest
 
-from aspora.cli.applying import NEW_DOMAIN, Applied, Applier, Wanted, apply_all, revision_text, unsaid
-from aspora.meta.errors import Conflict, Invalid, StatusError, Timeout, Unavailable
+from aspora.cli.applying import (
+    FIELD_CONFLICT,
+    NEW_DOMAIN,
+    Applied,
+    Applier,
+    Wanted,
+    apply_all,
+    intent,
+    revision_text,
+    unsaid,
+)
+from aspora.cli.wanted import problems_of
+from aspora.meta.errors import Conflict, FieldError, Invalid, StatusError, Timeout, Unavailable
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -82,7 +93,7 @@ def test_a_dry_run_sends_and_stores_nothing(gateway: Any) -> None:
 
 def test_a_dry_run_into_a_domain_that_is_new_too(gateway: Any) -> None:
     def domain_must_exist(method: str, path: str) -> StatusError | None:
-        return Invalid("no such domain") if method == "POST" and "/domains/hr/" in path else None
+        return Invalid("no such domain") if method == "PATCH" and "/domains/hr/" in path else None
 
     gateway.fail = domain_must_exist
     applier = Applier(gateway, dry_run=True)
@@ -104,14 +115,41 @@ def test_conflicts_are_tried_again_on_what_is_there_by_then(gateway: Any) -> Non
     applier = Applier(gateway, sleep=pauses.append)
     applier.apply(skill())
     conflicts = [Conflict("stale") for _ in range(5)]
-    gateway.fail = lambda method, path: conflicts.pop() if method == "PUT" and conflicts else None
+    gateway.fail = lambda method, path: conflicts.pop() if method == "PATCH" and conflicts else None
     assert applier.apply(skill(role="field")).change == "configured"
-    gateway.fail = lambda method, path: Conflict("stale") if method == "PUT" else None
+    gateway.fail = lambda method, path: Conflict("stale") if method == "PATCH" else None
     assert pauses == sorted(pauses)
     assert len(pauses) == 5
     with pytest.raises(Conflict):
         applier.apply(skill(role="manager"))
     assert len(pauses) == 10
+
+
+def test_a_field_of_another_manager_is_no_race_and_stops_at_once(gateway: Any) -> None:
+    pauses: list[float] = []
+    detail = FieldError("spec.role", "is set by 'aspora-edit'", FIELD_CONFLICT)
+    gateway.fail = lambda method, path: Conflict("1 conflict", details=[detail]) if method == "PATCH" else None
+    with pytest.raises(Conflict) as refused:
+        Applier(gateway, sleep=pauses.append).apply(skill())
+    assert pauses == []
+    assert problems_of(refused.value) == [
+        "spec.role: is set by 'aspora-edit'",
+        "take these over with --force-conflicts, or leave them out of what you apply",
+    ]
+
+
+def test_what_the_server_owns_is_not_sent_back() -> None:
+    exported = {
+        "kind": "Model",
+        "metadata": {"name": "m", "uid": "1", "managedFields": [{}], "labels": {"a": "b"}, "annotations": {}},
+        "spec": {"tier": "small"},
+        "status": {"conditions": []},
+    }
+    assert intent(exported) == {
+        "kind": "Model",
+        "metadata": {"name": "m", "labels": {"a": "b"}},
+        "spec": {"tier": "small"},
+    }
 
 
 def test_things_without_a_domain_go_where_they_are_told(gateway: Any) -> None:
@@ -121,7 +159,7 @@ def test_things_without_a_domain_go_where_they_are_told(gateway: Any) -> None:
 
 
 def test_one_refusal_does_not_stop_the_rest(gateway: Any) -> None:
-    gateway.fail = lambda method, path: Invalid("no") if method == "POST" and path == "/api/v1/models" else None
+    gateway.fail = lambda method, path: Invalid("no") if method == "PATCH" and path == "/api/v1/models/m" else None
     done: list[tuple[str, str]] = []
     written: list[str] = []
     apply_all(

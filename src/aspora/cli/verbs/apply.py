@@ -7,12 +7,15 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
-from aspora.cli.applying import Applied, Applier, Wanted, apply_all, revision_text
+from aspora.cli.applying import MANAGER, Applied, Applier, Wanted, apply_all, revision_text
 from aspora.cli.output import Progress
 from aspora.cli.printing import qualified_name
+from aspora.cli.pruning import Prunable, prunable, prune
+from aspora.cli.rest import Rest
 from aspora.cli.snapshot import Snapshot, changes, snapshot
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, named
 from aspora.meta.errors import StatusError
+from aspora.meta.selectors import matches_labels, parse_selector
 
 EXAMPLES = """examples:
   aspora apply -f skills/                       every domain and skill in the tree
@@ -21,10 +24,14 @@ EXAMPLES = """examples:
   aspora get models -o yaml | aspora apply -f -
   aspora apply -f skills/ --dry-run             what would happen
   aspora apply -f skills/ --watch               again at every change, Ctrl-C ends
+  aspora apply -f models/ --prune -l team=red   and delete what this team no longer has in models/
+
+Each field belongs to the manager (--field-manager) that applied it. What another one has set otherwise is a conflict:
+nothing changes until you leave the field out, or take it over with --force-conflicts.
 """
 
 FAILED = "failed"
-STYLES = {"created": "green", "configured": "yellow", "unchanged": "dim"}
+STYLES = {"created": "green", "configured": "yellow", "unchanged": "dim", "pruned": "red"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +45,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lenient", action="store_true", help="accept skills written for other tools")
     parser.add_argument("--no-wait", action="store_true", help="do not wait until the controllers have seen it")
     parser.add_argument("--watch", action="store_true", help="follow edits and apply what changed, until Ctrl-C")
+    parser.add_argument("--field-manager", default=MANAGER, metavar="NAME", help=f"who applies (default: {MANAGER})")
+    parser.add_argument(
+        "--force-conflicts", action="store_true", help="take over fields that others have set otherwise"
+    )
+    parser.add_argument("-l", "--selector", default="", help="only what has these labels, as key=value")
+    parser.add_argument("--prune", action="store_true", help="delete what was applied before and is not there any more")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="how to print")
 
 
@@ -54,22 +67,34 @@ def paths_of(args: argparse.Namespace) -> list[str]:
 
 
 class Report:
-    """Prints what became of each thing, and counts."""
+    """Prints what became of each thing, and counts.
+
+    Attributes:
+        objects: As the server has them now, or in a dry run would have them.
+    """
 
     def __init__(self, cli: Cli, *, dry_run: bool, as_json: bool) -> None:
         self._cli = cli
         self._dry_run = dry_run
         self._as_json = as_json
+        self.objects: list[Mapping[str, Any]] = []
         self._code = exit_codes.OK
         self._rows: list[Mapping[str, Any]] = []
         self._warnings: dict[str, list[str]] = {}
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether anything could not be read or was refused."""
+        return self._code != exit_codes.OK
 
     def done(self, item: Wanted, outcome: Applied | StatusError) -> None:
         """One thing is applied, or refused by the server."""
         if isinstance(outcome, StatusError):
             parts = (item.object["kind"].lower(), item.domain, item.name)
             self.refused("/".join(p for p in parts if p), outcome)
-        elif not item.if_absent or outcome.change != "unchanged":
+            return
+        self.objects.append(outcome.object)
+        if not item.if_absent or outcome.change != "unchanged":
             self._applied(qualified_name(item.object["kind"].lower(), outcome.object), outcome)
 
     def _applied(self, name: str, outcome: Applied) -> None:
@@ -85,6 +110,13 @@ class Report:
         for condition in status.get("conditions", []):
             if condition["type"] == "Ready" and condition["status"] == "False":
                 self._cli.out.warn(f"{name} is not ready: {condition['reason']}: {condition['message']}")
+
+    def pruned(self, found: Prunable) -> None:
+        """One thing is deleted, or in a dry run would be."""
+        self._rows.append({"name": found.name, "change": "pruned"})
+        if not self._as_json:
+            would = " (dry run)" if self._dry_run else ""
+            self._cli.out.line(f"{found.name} {self._cli.out.style('pruned', STYLES['pruned'])}{would}")
 
     def refused(self, name: str, error: StatusError) -> None:
         """One thing could not be read or was refused."""
@@ -118,19 +150,47 @@ def _counted(names: Sequence[str]) -> str:
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Load, write, wait, tell; with --watch again and again."""
     paths = paths_of(args)
-    if args.watch and "-" in paths:
-        raise ValueError("standard input can't be watched; name a folder or a file")
+    _check_options(args, paths)
     domain = args.domain or cli.settings.domain or DEFAULT_DOMAIN
-    applier = Applier(cli.rest(), dry_run=args.dry_run, domain=domain)
+    rest = cli.rest()
+    applier = Applier(rest, dry_run=args.dry_run, domain=domain, manager=args.field_manager, force=args.force_conflicts)
     known: dict[str, Wanted] = {}
     before = snapshot(paths) if args.watch else {}
-    code = _apply(args, cli, applier, paths, known=known)
+    report = _apply(args, cli, applier, paths, known=known)
+    if args.prune:
+        _prune(args, cli, rest, report)
+    code = report.finish()
     return _watch(args, cli, applier, paths, known=known, since=before) if args.watch else code
 
 
-def _apply(args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str], *, known: dict[str, Wanted]) -> int:
+def _check_options(args: argparse.Namespace, paths: Sequence[str]) -> None:
+    if args.watch and "-" in paths:
+        raise ValueError("standard input can't be watched; name a folder or a file")
+    if args.watch and args.prune:
+        raise ValueError("--prune does not go with --watch; prune when you have finished")
+    if args.prune and not args.selector and args.field_manager == MANAGER:
+        raise ValueError("--prune must know what belongs together: add -l team=red, or a --field-manager of its own")
+
+
+def _prune(args: argparse.Namespace, cli: Cli, rest: Rest, report: "Report") -> None:
+    """Delete what this manager applied and does not have any more; nothing at all when anything went wrong."""
+    if report.has_failed:
+        cli.out.warn("nothing is pruned, because not everything could be applied")
+        return
+    for found in prunable(rest, report.objects, manager=args.field_manager, selector=args.selector):
+        try:
+            prune(rest, found, dry_run=args.dry_run)
+            report.pruned(found)
+        except StatusError as e:
+            report.refused(found.name, e)
+
+
+def _apply(
+    args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str], *, known: dict[str, Wanted]
+) -> "Report":
     """One round over everything that is not `known` to be applied already; `known` learns what is."""
     report = Report(cli, dry_run=args.dry_run, as_json=args.output == "json")
+    selector = parse_selector(args.selector)
     items: list[Wanted] = []
     for path in paths:
         try:
@@ -140,7 +200,8 @@ def _apply(args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str
             continue
         for refused in found.refused:
             report.refused(refused.source, refused.error)
-        items += [item for item in found.wanted if known.get(item.source) != item]
+        chosen = [w for w in found.wanted if matches_labels(selector, w.object["metadata"].get("labels") or {})]
+        items += [item for item in chosen if known.get(item.source) != item]
 
     with Progress(cli.out, total=len(items) if len(items) > 1 else 0, title="applying") as progress:
 
@@ -152,7 +213,7 @@ def _apply(args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str
 
         wait = not (args.no_wait or args.dry_run)
         apply_all(applier, items, wait=wait, on_written=lambda item: progress.step(item.name), on_done=done)
-    return report.finish()
+    return report
 
 
 def _watch(
@@ -169,7 +230,7 @@ def _watch(
         for changed in changes(paths, since=since, sleep=time.sleep):
             cli.out.note(f"{time.strftime('%H:%M:%S')}  changed: {changed}")
             try:
-                _apply(args, cli, applier, paths, known=known)
+                _apply(args, cli, applier, paths, known=known).finish()
             except StatusError as e:
                 cli.out.error(e.message)
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
-from aspora.cli.applying import Applier, Wanted
+from aspora.cli.applying import MANAGER, Applier, Wanted
 from aspora.cli.output import clean
 from aspora.cli.printing import qualified_name
 from aspora.cli.rest import Rest
@@ -30,6 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_domain_option(parser)
     parser.add_argument("--lenient", action="store_true", help="accept skills written for other tools")
+    parser.add_argument("--field-manager", default=MANAGER, metavar="NAME", help=f"who applies (default: {MANAGER})")
+    parser.add_argument("--force-conflicts", action="store_true", help="as if fields of others were taken over")
     parser.add_argument("--summary", action="store_true", help="one line for each thing that differs")
 
 
@@ -37,7 +39,13 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     """Compare everything; nothing is changed."""
     paths = paths_of(args)
     rest = cli.rest()
-    applier = Applier(rest, dry_run=True, domain=args.domain or cli.settings.domain or DEFAULT_DOMAIN)
+    applier = Applier(
+        rest,
+        dry_run=True,
+        domain=args.domain or cli.settings.domain or DEFAULT_DOMAIN,
+        manager=args.field_manager,
+        force=args.force_conflicts,
+    )
     differing, code = 0, exit_codes.OK
     for path in paths:
         found = cli.load("aspora.cli.wanted:find_wanted")(path, domain=args.domain, lenient=args.lenient)

@@ -7,7 +7,7 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
-from aspora.cli.printing import print_objects, print_table
+from aspora.cli.printing import print_objects, print_table, without_managers
 from aspora.cli.rest import TABLE, Rest
 from aspora.cli.targets import Target, add_domain_choice, add_output_option, named, parse_target
 from aspora.client.paths import object_path
@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   aspora get skill wealth/create-goal -o yaml
   aspora get revisions -d wealth -l aspora.dev/skill=create-goal
   aspora get executions --skill wealth/fx-timing --since 1h --state Failed
+  aspora get events -w                       what happens to objects, as it happens
   aspora get skills -o name | xargs -n1 aspora describe
 """
 
@@ -34,6 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-l", "--selector", default="", help="labels, as key=value,key!=value,'key in (a,b)'")
     parser.add_argument("--field-selector", default="", help="fields, as spec.role=field")
     parser.add_argument("--limit", type=int, help="at most so many")
+    parser.add_argument("-w", "--watch", action="store_true", help="go on with every change, until Ctrl-C")
+    parser.add_argument("--show-managed-fields", action="store_true", help="say who manages which field")
     records = parser.add_argument_group("executions only")
     records.add_argument("--skill", help="only this skill's, as name or domain/name")
     records.add_argument("--since", help="only those of the last while, as 30m, 2h or 1d, or after an RFC 3339 time")
@@ -96,11 +99,20 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     resource = rest.resource(word)
     domain = "" if args.all_domains else args.domain or ("" if names else cli.settings.domain)
     targets = [parse_target(resource, n, domain=domain, default_domain=cli.settings.domain) for n in names or [""]]
-    if args.output in {"table", "wide"}:
+    if args.watch:
+        follow: Any = cli.load("aspora.cli.following:follow")
+        follow(args, cli, rest, _one(targets))
+    elif args.output in {"table", "wide"}:
         _print_tables(args, cli, rest, targets)
     else:
         _print_objects(args, cli, rest, targets)
     return exit_codes.OK
+
+
+def _one(targets: list[Target]) -> Target:
+    if len(targets) > 1:
+        raise ValueError("-w follows a list or one name; several names are waited for with 'aspora wait'")
+    return targets[0]
 
 
 def _print_tables(args: argparse.Namespace, cli: Cli, rest: Rest, targets: list[Target]) -> None:
@@ -128,5 +140,7 @@ def _print_objects(args: argparse.Namespace, cli: Cli, rest: Rest, targets: list
             path, query = list_query(args, target)
             listing = pages(rest, path, query, table=False)
             found = [listing] if args.output in {"json", "yaml"} else listing["items"]
+        if not args.show_managed_fields:
+            found = [without_managers(one) for one in found]
         singular = target.resource["singularName"]
         print_objects(cli.out, found, output=args.output, singular=singular, dump_yaml=dump)

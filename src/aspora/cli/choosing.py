@@ -1,0 +1,36 @@
+"""Which objects a command is about: those that were named, or those that a selector finds."""
+
+import argparse
+
+from aspora.cli.rest import Rest
+from aspora.cli.targets import Target, named, parse_target
+from aspora.client.paths import object_path
+from aspora.meta.errors import NotFound
+
+
+def chosen_targets(args: argparse.Namespace, rest: Rest, *, default_domain: str) -> list[Target]:
+    """The objects of `KIND NAME …`, `KIND/NAME` or `KIND -l SELECTOR`.
+
+    Args:
+        args: With `kind`, `names`, `domain` and `selector`.
+        default_domain: Of names that say none.
+
+    Raises:
+        ValueError: There are neither names nor a selector, or both.
+        NotFound: The selector finds nothing.
+    """
+    word, slash, name = args.kind.partition("/")
+    names = named([name, *args.names] if slash else args.names)
+    if bool(names) == bool(args.selector):
+        how = "names or a selector, not both" if names else f"which {word}: a name such as wealth/create-goal, or -l"
+        raise ValueError(f"say {how}")
+    resource = rest.resource(word)
+    if names:
+        return [parse_target(resource, n, domain=args.domain, default_domain=default_domain) for n in names]
+    place = parse_target(resource, "", domain=args.domain, default_domain=default_domain)
+    found = rest.items(object_path(resource["name"], domain=place.domain), query={"labelSelector": args.selector})
+    targets = [Target(resource, o["metadata"].get("domain") or "", o["metadata"]["name"]) for o in found]
+    if not targets:
+        where = f" in domain {place.domain!r}" if place.domain else ""
+        raise NotFound(f"no {resource['name']}{where} match {args.selector!r}")
+    return targets
