@@ -192,10 +192,10 @@ def _status_of_helper(pid: int) -> int:
 def _become(program: Program, fds: Sequence[int], report: int, supervisor: int) -> NoReturn:
     step = "take its descriptors"
     try:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # first of all: stopped here, it would otherwise outlive the supervisor
         _take_descriptors(fds, report)
         report = 3
         step = "set up"
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.setsid()
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
