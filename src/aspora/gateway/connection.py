@@ -6,6 +6,7 @@ and logs a traceback for each request that a stop cuts.
 
 import asyncio
 import socket
+import struct
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -37,6 +38,7 @@ _KEEPALIVE: Final = (
 )
 """A silent peer is asked after 15 s and given up after 30; so is one that does not confirm what it was sent."""
 
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _HEADER_OVERHEAD_BYTES: Final = 4
 _TOO_LARGE: Final = f"the request's line and headers are over the cap of {MAX_HEAD_BYTES} bytes"
 
@@ -89,6 +91,10 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _cut_off(self) -> None:
         log.info("a client that does not read was cut off", seconds=self.write_seconds)
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            # Else the kernel would keep what is unsent, megabytes of it, for as long as the client asks for a byte.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:

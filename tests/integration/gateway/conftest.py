@@ -24,6 +24,7 @@ from aspora.db.listen import Listener
 from aspora.db.pool import Database
 from aspora.gateway.app import AppConfig, build_app
 from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
+from aspora.gateway.connection import BoundedConnection
 from aspora.gateway.history.routes import CHANNELS as HISTORY_CHANNELS
 from aspora.gateway.history.routes import HistoryDoor, history_routes
 from aspora.gateway.objects.assembly import ObjectParts, assemble
@@ -179,7 +180,9 @@ async def open_door(
     api_doc = openapi_routes(lambda: openapi_document(kinds, own, version="0.0.0"))
     app = build_app(config, [own, api_doc, parts.routes])
     admin = mint_key(KeyId("", "admin")).text
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", access_log=False))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, http=BoundedConnection, log_level="warning", lifespan="off", access_log=False)
+    )
     tasks = [
         asyncio.create_task(t, name=n)
         for n, t in {"listen": listener.run(stop), "store": store.run(stop), "history": history.run(stop)}.items()
