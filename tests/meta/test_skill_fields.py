@@ -2,8 +2,8 @@
 
 For each leaf of the spec there is a changed value here. The test changes it and looks at everything that follows from a
 spec: the plan of an execution, the agent's task, the execution class, `describe`, the columns, the revision's version,
-the condition
-`Healthy`, the checks. If all stay the same, the field must be named in the kind's `inactive` table, which `apply` warns by.
+the condition `Healthy`, the checks. If all stay the same, the field must be named in the kind's `inactive` table, which
+`apply` warns by.
 """
 
 import copy
