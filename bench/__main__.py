@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.database import transactions
 from bench.inline import measure_inline
 from bench.machine import print_machine
 from bench.processor import command_seconds, grown, tree_seconds
@@ -18,7 +19,7 @@ from bench.records import measure_records
 from bench.report import because, parts, percentile, show
 
 ASPORA = [sys.executable, "-m", "aspora"]
-RESTARTS, ROUNDS, IDLE_SECONDS = 3, 20, 15
+RESTARTS, ROUNDS, IDLE_SECONDS = 3, 20, 20
 HANDLER = '''"""Does nothing, so that only the platform is measured."""
 
 from aspora_sdk import SkillContext, SkillResult, skill_handler
@@ -116,12 +117,16 @@ def measure_idle(aspora: Installation) -> None:
     """What an Aspora uses that has nothing to do."""
     _, pid = aspora.endpoint
     time.sleep(3)
-    before, started = tree_seconds(pid), time.perf_counter()
+    asked, before, started = transactions(aspora.data_dir), tree_seconds(pid), time.perf_counter()
     time.sleep(IDLE_SECONDS)
-    used = grown(before, tree_seconds(pid), per=(time.perf_counter() - started) / 100)
+    elapsed_seconds = time.perf_counter() - started
+    used = grown(before, tree_seconds(pid), per=elapsed_seconds / 100)
+    rate = (transactions(aspora.data_dir) - asked) / elapsed_seconds
     value = f"{sum(used.values()):.1f} % of a core"
     show("idle, all processes", value, "≤ 5 %", f"processor time over {IDLE_SECONDS} s")
-    because(f"the durable engine's polling four times a second, and ours: {parts(used, digits=1, unit='%')}")
+    because(f"who looks for work nobody announced, once a second each: {parts(used, digits=1, unit='%')}")
+    show("idle, transactions of PostgreSQL", f"{rate:.1f}/s", "≤ 20/s", f"pg_stat_database over {IDLE_SECONDS} s")
+    because("probes: the durable engine's queue, list of queues and jobs, our queue, the objects' log, sweeps, leases")
 
 
 def measure(aspora: Installation) -> None:

@@ -16,6 +16,9 @@ from aspora.records.wakeups import PENDING
 from aspora.telemetry.logs import get_logger
 
 _PROBE_SECONDS: Final = 0.25
+_LISTENING_PROBE_SECONDS: Final = 1.0
+"""While wake-ups can come a probe finds only what a dying process never announced."""
+
 _RELEASE_SECONDS: Final = 2.0
 _CLAIM_BACKOFF: Final = Backoff(base_seconds=0.1, max_seconds=5.0)
 _log = get_logger(__name__)
@@ -74,7 +77,7 @@ class InlineDispatcher:
         for claim in claims:
             self._spawn(claim, wakeups)
         if len(claims) < free or free <= 0:
-            await wakeups.wait(_PROBE_SECONDS)
+            await wakeups.wait(_LISTENING_PROBE_SECONDS if self._listener.is_connected else _PROBE_SECONDS)
 
     def _spawn(self, claim: Claim, wakeups: Subscription) -> None:
         task = asyncio.create_task(self._run_one(claim), name=f"inline-{claim.id}")

@@ -43,7 +43,7 @@ from aspora.records.happenings import Happenings
 from aspora.records.nodes import NodeFacts, Nodes
 from aspora.records.rows import Owner
 from aspora.records.state import ExecutionClass
-from aspora.records.wakeups import CANCELLED, PENDING, Wakeups
+from aspora.records.wakeups import CANCELLED, PENDING, QUEUED, Wakeups
 from aspora.sandbox.interface import SandboxDriver
 from aspora.telemetry.cache_metrics import CacheCounts
 from aspora.telemetry.logs import get_logger
@@ -51,7 +51,7 @@ from aspora.telemetry.metrics import Metrics
 
 DURABLE_RUNTIME: Final = "aspora.executor.durable.runtime:DurableRuntime"
 ROLE: Final = "executor"
-CHANNELS: Final = (PENDING, CANCELLED)
+CHANNELS: Final = (PENDING, QUEUED, CANCELLED)
 """What the executor's listener must listen to."""
 
 _FORCED_STOP_SECONDS: Final = 4.0
@@ -279,6 +279,7 @@ class _Executor:
             dsn=self._config.dsn,
             owner=self._owner,
             nodes=self._nodes,
+            listener=self._parts.listener,
             slots=self._config.slots,
             execute=self._execute_durable,
             clock=self._parts.clock,
@@ -290,7 +291,8 @@ class _Executor:
             self._lease.renew_soon()
             self._durable_ready.set()
             self._on_ready("durable")
-            await run_loops({"recover": runtime.recover, "forget": runtime.forget}, stop, grace_seconds=1.0)
+            loops = {"listen": runtime.listen, "recover": runtime.recover, "forget": runtime.forget}
+            await run_loops(loops, stop, grace_seconds=1.0)
         finally:
             self._classes.remove("durable")
             await runtime.stop(grace_seconds=0.0 if self._lost.is_set() else self._config.grace_seconds)

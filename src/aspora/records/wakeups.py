@@ -16,6 +16,8 @@ from aspora.telemetry.logs import get_logger
 
 PENDING: Final = "aspora_pending"
 """An inline execution waits for an executor."""
+QUEUED: Final = "aspora_queued"
+"""A durable execution waits for an executor."""
 CHANGED: Final = "aspora_executions"
 """Executions ended, or events were added."""
 HAPPENED: Final = "aspora_events"

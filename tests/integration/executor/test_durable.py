@@ -5,6 +5,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from aspora.db.listen import Listener
+from aspora.records.wakeups import QUEUED
 from aspora.testing.model_server import ModelServer, parse_script
 
 NOTE = """
@@ -51,6 +53,22 @@ async def test_a_durable_execution_runs_once_and_is_followed(site: Any) -> None:
     assert answer.body["status"]["state"] == "Succeeded"
     assert answer.body["status"]["attempt"] == 1
     assert len(notes_of(notes)) == 1
+
+
+async def test_executors_are_told_of_a_new_durable_execution(site: Any) -> None:
+    await site.add_skill("note", NOTE, runtime={"durable": True})
+    notes = await open_notes(site)
+    await site.start_executor(durable=True)
+    listener, stop = Listener(site.dsn, (QUEUED,)), asyncio.Event()
+    listening = asyncio.create_task(listener.run(stop))
+    with listener.subscribe(QUEUED) as wakeups:
+        assert await listener.wait_connected(30)
+        await wakeups.wait(0)
+        answer = await site.run("note", {"notes": str(notes)})
+        assert answer.body["status"]["state"] == "Succeeded"
+        assert await wakeups.wait(30)
+    stop.set()
+    await listening
 
 
 async def test_after_kill_9_in_mid_run_it_ends_once_and_says_so(site: Any) -> None:

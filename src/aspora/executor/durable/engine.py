@@ -12,16 +12,25 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, WorkflowStatus
+from dbos._queue import queue_worker_thread
+from dbos._utils import INTERNAL_QUEUE_NAME
 from psycopg.conninfo import conninfo_to_dict
 
 from aspora.db.pool import KEEPALIVE
+from aspora.executor.durable.bell import Bell
 from aspora.executor.starter import APPLICATION, PROTOCOL_VERSION, QUEUE, SCHEMA, WORKFLOW
 from aspora.telemetry.logs import get_logger
 
 T = TypeVar("T")
 _POOL_SIZE: Final = 6
 _MAX_THREADS: Final = 16
-_POLLING_SECONDS: Final = 0.25
+_POLLING_SECONDS: Final = 1.0
+"""Between looks for work while nothing runs here and nobody calls: how late a lost wake-up makes an execution."""
+
+_BUSY_POLLING_SECONDS: Final = 0.25
+_INTERNAL_POLLING_SECONDS: Final = 60.0
+"""Of DBOS's own queue, which holds what has no other; ours all have one."""
+
 _NOTIFYING_SECONDS: Final = 0.1
 """Between looks for DBOS's own events to announce, of which Aspora makes none; its 10 ms would wake us for nothing."""
 
@@ -52,13 +61,14 @@ def _quieten() -> None:
 
 
 def engine_for(dsn: str) -> sqlalchemy.Engine:
-    """A small pool of DBOS's own on the same database."""
+    """A small pool of DBOS's own on the same database.
+
+    No ping before each use: it would double the transactions of an idle system, and DBOS tries again by itself.
+    """
     known: dict[str, Any] = {k: v for k, v in conninfo_to_dict(dsn).items() if v is not None}
     url = sqlalchemy.URL.create("postgresql+psycopg", database=str(known.get("dbname") or ""))
     arguments = {"connect_timeout": 10, **KEEPALIVE, **known, "application_name": "aspora-durable"}
-    return sqlalchemy.create_engine(
-        url, connect_args=arguments, pool_size=_POOL_SIZE, max_overflow=0, pool_timeout=30, pool_pre_ping=True
-    )
+    return sqlalchemy.create_engine(url, connect_args=arguments, pool_size=_POOL_SIZE, max_overflow=0, pool_timeout=30)
 
 
 class Engine:
@@ -69,13 +79,15 @@ class Engine:
         executor_id: Never used before, so that what an earlier process left is nobody's but the recovery's.
         slots: Workflows at once.
         body: What the workflow of an execution does.
+        busy: Whether any body runs; asked from another thread.
     """
 
-    def __init__(self, *, dsn: str, executor_id: str, slots: int, body: Body) -> None:
+    def __init__(self, *, dsn: str, executor_id: str, slots: int, body: Body, busy: Callable[[], bool]) -> None:
         self._dsn = dsn
         self._executor_id = executor_id
         self._slots = slots
         self._body = body
+        self._bell = Bell(busy=busy, busy_seconds=_BUSY_POLLING_SECONDS)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="durable-engine")
 
     async def start(self) -> None:
@@ -103,21 +115,29 @@ class Engine:
             await body(execution)
 
         DBOS.workflow(name=WORKFLOW)(run_execution)
-        DBOS.listen_queues([QUEUE])
+        registry = dbos._registry  # pyright: ignore[reportPrivateUsage]
+        registry._register_internal_queue(INTERNAL_QUEUE_NAME, polling_interval_sec=_INTERNAL_POLLING_SECONDS)  # pyright: ignore[reportPrivateUsage]
+        DBOS.listen_queues([])  # none for DBOS to poll by itself: its thread can't be woken, ours can
         try:
-            await self._call(self._launch)
+            await self._call(lambda: self._launch(dbos))
         except BaseException:
             await self.stop()
             raise
 
-    def _launch(self) -> None:
+    def _launch(self, dbos: DBOS) -> None:
         DBOS.launch()
-        DBOS.register_queue(
+        queue = DBOS.register_queue(
             QUEUE,
             worker_concurrency=self._slots,
             polling_interval_sec=_POLLING_SECONDS,
             on_conflict="always_update",
         )
+        # As DBOS does for each queue it listens to, but with our event to wait on; private, pinned like `recover`.
+        dbos._registry.register_poller(self._bell, queue_worker_thread, self._bell, dbos, queue)  # pyright: ignore[reportPrivateUsage]
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._bell.ring()
 
     async def owners_of_pending(self) -> set[str]:
         """Executor ids that have work under way, dead ones too."""
@@ -131,6 +151,7 @@ class Engine:
         ids = sorted(dead)
         # The one way DBOS has without its paid conductor; private, pinned by the version range and by our tests.
         await self._call(lambda: DBOS._recover_pending_workflows(ids))  # pyright: ignore[reportPrivateUsage]
+        self.wake()
 
     async def forget_ended(self, *, before: str, limit: int = 500) -> int:
         """Delete workflows that ended before an RFC 3339 instant; how many there were."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Final
 
+from aspora.db.listen import Listener
 from aspora.executor.durable.engine import Engine
 from aspora.executor.durable.journal import WorkflowJournal
 from aspora.executor.interface import Superseded
@@ -15,10 +16,12 @@ from aspora.meta.names import ExecutionId
 from aspora.meta.objects import rfc3339
 from aspora.records.nodes import Nodes
 from aspora.records.rows import Owner
+from aspora.records.wakeups import QUEUED
 from aspora.telemetry.logs import get_logger
 
 _KEPT: Final = timedelta(days=7)
 _FORGET_INTERVAL_SECONDS: Final = 3600.0
+_LISTEN_SECONDS: Final = 60.0
 _log = get_logger(__name__)
 
 Execute = Callable[[ExecutionId, Journal], Coroutine[Any, Any, None]]
@@ -29,6 +32,7 @@ class DurableRuntime:
     """Everything durable that one executor process does.
 
     Args:
+        listener: Must hear `QUEUED`.
         execute: Runs one execution; it may raise `Superseded`.
         recover_seconds: Between looks for work of dead nodes.
     """
@@ -39,17 +43,21 @@ class DurableRuntime:
         dsn: str,
         owner: Owner,
         nodes: Nodes,
+        listener: Listener,
         slots: int,
         execute: Execute,
         clock: Clock,
         recover_seconds: float,
     ) -> None:
-        self._engine = Engine(dsn=dsn, executor_id=owner.node, slots=slots, body=self._run_body)
+        self._bodies: set[asyncio.Task[None]] = set()
+        self._engine = Engine(
+            dsn=dsn, executor_id=owner.node, slots=slots, body=self._run_body, busy=lambda: bool(self._bodies)
+        )
         self._nodes = nodes
+        self._listener = listener
         self._execute = execute
         self._clock = clock
         self._recover_seconds = recover_seconds
-        self._bodies: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     async def start(self) -> None:
@@ -70,6 +78,18 @@ class DurableRuntime:
             _log.warning("execution taken over by another process", execution=execution, why=str(error))
             # The engine knows of it, or it must stay pending there until another process takes it.
             raise error.__cause__ or asyncio.CancelledError(str(error)) from None
+
+    async def listen(self, stop: asyncio.Event) -> None:
+        """Look for work whenever there is a wake-up, until told to stop."""
+        with self._listener.subscribe(QUEUED) as wakeups:
+            stopping = asyncio.create_task(stop.wait())
+            stopping.add_done_callback(lambda _: wakeups.wake())
+            try:
+                while not stop.is_set():
+                    if await wakeups.wait(_LISTEN_SECONDS):
+                        self._engine.wake()
+            finally:
+                stopping.cancel()
 
     async def recover_dead(self) -> set[str]:
         """Put the work of nodes that are no more back into the queue; whose it was."""

@@ -23,7 +23,7 @@ from aspora.records.ids import execution_id
 from aspora.records.interface import ExecutionStarter
 from aspora.records.rows import NewExecution
 from aspora.records.state import ExecutionClass
-from aspora.records.wakeups import PENDING, Wakeups
+from aspora.records.wakeups import PENDING, QUEUED, Wakeups
 from aspora.routing.resolve import Target, resolve
 
 PLURAL: Final = "executions"
@@ -112,8 +112,8 @@ class Acceptance:
             new = self._new(order, target, chosen, input_ref)
             accepted = await self._record(order, new)
             if accepted is not None:
-                if accepted.is_new and chosen == "inline":
-                    self._wakeups.send(PENDING)
+                if accepted.is_new:
+                    self._wakeups.send(PENDING if chosen == "inline" else QUEUED)
                 return accepted
         raise Internal("no free execution id was found; try again")
 

@@ -1,0 +1,160 @@
+"""Field managers, pruning and editing, as people meet them at the command line."""
+
+import json
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from tests.e2e.server import Aspora, Done
+
+pytestmark = pytest.mark.xdist_group("cli-server-side")
+
+
+@pytest.fixture(scope="module")
+def aspora(running_aspora: Aspora) -> Aspora:
+    """A server that a module's tests share."""
+    return running_aspora
+
+
+def domain(name: str, *, team: str = "red", **spec: object) -> str:
+    """A manifest."""
+    wire = {
+        "apiVersion": "aspora.dev/v1",
+        "kind": "Domain",
+        "metadata": {"name": name, "labels": {"team": team}},
+        "spec": spec,
+    }
+    return json.dumps(wire) + "\n---\n"
+
+
+def spec_of(aspora: Aspora, name: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(aspora.ok("get", "domain", name, "-o", "json"))["spec"]
+    return found
+
+
+def test_two_managers_and_one_field(aspora: Aspora, tmp_path: Path) -> None:
+    file = tmp_path / "d.yaml"
+    file.write_text(domain("shared", ownerTeam="people"))
+    aspora.ok("apply", "-f", str(file))
+    file.write_text(domain("shared", ownerTeam="finance"))
+    refused = aspora.run("apply", "-f", str(file), "--field-manager", "pipeline")
+    assert refused.code == 4
+    assert "spec.ownerTeam" in refused.err
+    assert "aspora-cli" in refused.err
+    assert "--force-conflicts" in refused.err
+    assert spec_of(aspora, "shared")["ownerTeam"] == "people"
+    differs = aspora.run("diff", "-f", str(file), "--field-manager", "pipeline", "--force-conflicts")
+    assert differs.code == 1
+    assert "+  ownerTeam: finance" in differs.out
+    aspora.ok("apply", "-f", str(file), "--field-manager", "pipeline", "--force-conflicts")
+    assert spec_of(aspora, "shared")["ownerTeam"] == "finance"
+    assert "unchanged" in aspora.ok("apply", "-f", str(file), "--field-manager", "pipeline")
+    assert "managedFields" not in aspora.ok("get", "domain", "shared", "-o", "yaml")
+    shown = aspora.ok("get", "domain", "shared", "-o", "yaml", "--show-managed-fields")
+    assert "manager: pipeline" in shown
+    file.write_text(domain("shared"))
+    aspora.ok("apply", "-f", str(file), "--field-manager", "pipeline")
+    assert "ownerTeam" not in spec_of(aspora, "shared")
+
+
+def test_some_fail_and_each_is_told(aspora: Aspora, tmp_path: Path) -> None:
+    file = tmp_path / "several.yaml"
+    file.write_text(domain("good-one") + domain("Bad Name") + domain("good-two", nothing="x") + domain("good-three"))
+    done = aspora.run("apply", "-f", str(file))
+    assert done.code == 4
+    assert "domain/good-one created" in done.out
+    assert "domain/good-three created" in done.out
+    assert "2 created, 2 failed" in done.out
+    assert "spec.nothing" in done.err
+
+
+def test_pruning_takes_what_is_not_there_any_more(aspora: Aspora, tmp_path: Path) -> None:
+    file = tmp_path / "set.yaml"
+    file.write_text(domain("keep", team="prune") + domain("drop", team="prune") + domain("other", team="else"))
+    aspora.ok("apply", "-f", str(file))
+    file.write_text(domain("keep", team="prune"))
+    unsure = aspora.run("apply", "-f", str(file), "--prune")
+    assert unsure.code == 2
+    assert "-l team=red" in unsure.err
+    command = ("apply", "-f", str(file), "--prune", "-l", "team=prune")
+    assert "domain/drop pruned (dry run)" in aspora.ok(*command, "--dry-run")
+    assert "drop" in aspora.ok("get", "domains", "-o", "name")
+    out = aspora.ok(*command)
+    assert "domain/drop pruned\n" in out
+    assert "1 unchanged, 1 pruned" in out
+    left = aspora.ok("get", "domains", "-o", "name")
+    assert "domain/keep" in left
+    assert "domain/other" in left
+    assert "domain/drop" not in left
+    file.write_text(domain("keep", team="prune") + domain("Bad Name", team="prune"))
+    broken = aspora.run(*command)
+    assert "nothing is pruned" in broken.err
+
+
+def edit(aspora: Aspora, editor: Path, *words: str) -> Done:
+    """Run `aspora edit` with a program as the editor."""
+    return Aspora(aspora.data_dir, {**aspora.environ, "EDITOR": str(editor)}).run("edit", *words)
+
+
+def editor_that(tmp_path: Path, script: str) -> Path:
+    path = tmp_path / "editor"
+    path.write_text(f'#!/bin/sh\nfile="$1"\n{script}\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def test_edit(aspora: Aspora, tmp_path: Path) -> None:
+    file = tmp_path / "d.yaml"
+    file.write_text(domain("edited", ownerTeam="people"))
+    aspora.ok("apply", "-f", str(file))
+    untouched = edit(aspora, editor_that(tmp_path, "true"), "domain", "edited")
+    assert (untouched.code, untouched.err) == (0, "nothing was changed\n")
+    changed = edit(aspora, editor_that(tmp_path, "sed -i s/people/finance/ $file"), "domain/edited")
+    assert changed.out == "domain/edited edited\n"
+    assert spec_of(aspora, "edited")["ownerTeam"] == "finance"
+    assert "spec.ownerTeam" in aspora.run("apply", "-f", str(file)).err
+
+
+def test_edit_gives_what_was_refused_back(aspora: Aspora, tmp_path: Path) -> None:
+    file = tmp_path / "d.yaml"
+    file.write_text(domain("refused"))
+    aspora.ok("apply", "-f", str(file))
+    notes = tmp_path / "seen"
+    script = f"cat $file >> {notes}\nif grep -q wrongField $file; then sed -i s/wrongField/ownerTeam/ $file; else "
+    script += "sed -i 's/^spec:.*/spec: {wrongField: x}/' $file; fi"
+    done = edit(aspora, editor_that(tmp_path, script), "domain", "refused")
+    assert done.code == 0, done.err
+    assert spec_of(aspora, "refused")["ownerTeam"] == "x"
+    assert "# spec.wrongField: " in notes.read_text()
+
+
+def test_edit_keeps_the_text_when_it_can_not_be_sent(aspora: Aspora, tmp_path: Path) -> None:
+    file = tmp_path / "d.yaml"
+    file.write_text(domain("raced"))
+    aspora.ok("apply", "-f", str(file))
+    file.write_text(domain("raced", ownerTeam="quick"))
+    race = f"'{tmp_path}/other'\nsed -i 's/^spec:.*/spec: {{ownerTeam: slow}}/' $file"
+    other = tmp_path / "other"
+    other.write_text(f"#!/bin/sh\nexec {sys.executable} -m aspora apply -f {file}\n")
+    other.chmod(0o755)
+    done = edit(aspora, editor_that(tmp_path, race), "domain", "raced")
+    assert done.code == 4
+    assert "edit it again" in done.err
+    kept = Path(done.err.strip().splitlines()[0].split("kept in ")[1])
+    assert "slow" in kept.read_text()
+    kept.unlink()
+    assert spec_of(aspora, "raced")["ownerTeam"] == "quick"
+
+
+def test_editors_that_fail(aspora: Aspora, tmp_path: Path) -> None:
+    assert "set EDITOR" in edit(aspora, tmp_path / "none", "domain", "default").err
+    failed = edit(aspora, editor_that(tmp_path, "exit 3"), "domain", "default")
+    assert failed.code != 0
+    assert "exit code 3" in failed.err
+
+
+def test_in_the_name_of_another(aspora: Aspora) -> None:
+    told = aspora.run("--as", "nobody-in-particular", "get", "models")
+    assert told.code == 4
+    assert "nobody-in-particular" in told.err
