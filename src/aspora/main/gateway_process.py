@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -114,18 +114,9 @@ def _build(
         database=database, audit=audit, listener=listener, reader=objects.view, streams=streams, clock=clock
     )
     health = HealthDoor(Healths(database), objects.view, clock)
-    own = [
-        *health_routes(health),
-        *serve_routes(serve),
-        *history_routes(history),
-        *artifact_routes(ArtifactDoor(artifacts, objects.view)),
-    ]
+    own = [*health_routes(health), *serve_routes(serve), *history_routes(history)]
+    own += artifact_routes(ArtifactDoor(artifacts, objects.view))
     draining = asyncio.Event()
-
-    async def require_serving() -> None:
-        if draining.is_set():
-            raise Unavailable("the gateway is stopping")
-
     document = partial(openapi_document, kinds, own, version=aspora_version())
     config = AppConfig(
         authenticate=objects.authenticate,
@@ -134,24 +125,10 @@ def _build(
         clock=clock,
         metrics=metrics,
         version=aspora_version(),
-        ready_checks={
-            "serving": require_serving,
-            "database": database.ping,
-            "objects": objects.view.require_fresh,
-        },
+        ready_checks=_ready_checks(draining, database, objects),
     )
-    loops: dict[str, Loop] = {
-        "listener": listener.run,
-        "store": store.run,
-        "view": objects.view.run,
-        "serve": serve.run,
-        "history": history.run,
-        "object-partitions": partial(maintain_objects, database),
-        "record-partitions": partial(
-            maintain_records, database, keep_days=settings.record_days, retained=(*RECORDS, *AUDIT_RECORDS)
-        ),
-        "audit-partitions": partial(maintain_audit, database),
-    }
+    loops: dict[str, Loop] = {"listener": listener.run, "store": store.run, "view": objects.view.run}
+    loops |= {"serve": serve.run, "history": history.run} | _maintenance(settings, database)
 
     def let_go() -> None:
         streams.close_all()
@@ -159,6 +136,32 @@ def _build(
 
     app = build_app(config, [own, openapi_routes(document), objects.routes])
     return _Gateway(app, objects, draining.set, let_go, loops)
+
+
+def _maintenance(settings: Settings, database: Database) -> dict[str, Loop]:
+    """Day partitions made ahead, and dropped when they are old enough."""
+    retained = (*RECORDS, *AUDIT_RECORDS)
+    return {
+        "object-partitions": partial(maintain_objects, database),
+        "record-partitions": partial(maintain_records, database, keep_days=settings.record_days, retained=retained),
+        "audit-partitions": partial(maintain_audit, database),
+    }
+
+
+def _ready_checks(
+    draining: asyncio.Event, database: Database, objects: ObjectParts
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    """What must hold for a load balancer to send requests here."""
+    return {
+        "serving": partial(_require_serving, draining),
+        "database": database.ping,
+        "objects": objects.view.require_fresh,
+    }
+
+
+async def _require_serving(draining: asyncio.Event) -> None:
+    if draining.is_set():
+        raise Unavailable("the gateway is stopping")
 
 
 def _server(gateway: _Gateway, settings: Settings, *, with_tls: bool) -> QuietServer:

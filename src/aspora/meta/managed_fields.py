@@ -20,6 +20,9 @@ Operation = Literal["Apply", "Update"]
 BEFORE_FIRST_APPLY = "before-first-apply"
 """Owns what an object without any ownership held when somebody first applied or changed something."""
 
+SHIPPED = "system:start"
+"""Brings along what a release ships. That is a proposal: whoever applies something else has it without a conflict."""
+
 ANCIENT_CHANGES = "ancient-changes"
 """Owns what the oldest updaters owned, when there are too many to name."""
 
@@ -130,7 +133,7 @@ def conflicts(
     said = prefixes(applied)
     owners: dict[Path, list[str]] = {}
     for entry in ownership:
-        if entry.manager == manager:
+        if entry.manager in {manager, SHIPPED}:
             continue
         for path in changes.touches(entry.fields):
             if any(path[:length] in applied for length in range(1, len(path) + 1)) or path in said:
@@ -156,8 +159,8 @@ def is_too_large(ownership: Ownership) -> bool:
 
 
 def _yielding(entry: Managed, manager: str, taken: Fields) -> Managed:
-    """An update is one's own earlier word; what was before the first apply has nobody to speak for it."""
-    gives_way = entry.operation == "Update" and entry.manager in {manager, BEFORE_FIRST_APPLY}
+    """An update is one's own earlier word; what was before the first apply, or shipped, has nobody to speak for it."""
+    gives_way = entry.operation == "Update" and entry.manager in {manager, BEFORE_FIRST_APPLY, SHIPPED}
     return replace(entry, fields=entry.fields - taken) if gives_way else entry
 
 

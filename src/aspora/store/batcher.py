@@ -105,6 +105,11 @@ class Batcher(Generic[AnswerT]):
             self._sending = asyncio.create_task(self._send_all(), name="store-batches")
         return await entry.answers
 
+    @property
+    def waiting(self) -> int:
+        """How many callers' writes gather for the next batch."""
+        return len(self._waiting)
+
     async def drain(self) -> None:
         """Return when everything that waits has been written."""
         while self._sending is not None:

@@ -95,6 +95,11 @@ class PostgresStore:
         await self._tail.run(stop)
         await self._batcher.drain()
 
+    @property
+    def waiting_writers(self) -> int:
+        """How many callers wait for the batch that is under way."""
+        return self._batcher.waiting
+
     def tail_age_seconds(self) -> float:
         """How long ago every change until then was known to be handed on; infinite while nobody watches."""
         return self._tail.age_seconds()

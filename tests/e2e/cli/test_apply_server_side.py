@@ -122,7 +122,7 @@ def test_edit_gives_what_was_refused_back(aspora: Aspora, tmp_path: Path) -> Non
     aspora.ok("apply", "-f", str(file))
     notes = tmp_path / "seen"
     script = f"cat $file >> {notes}\nif grep -q wrongField $file; then sed -i s/wrongField/ownerTeam/ $file; else "
-    script += "sed -i 's/^spec:.*/spec: {wrongField: x}/' $file; fi"
+    script += "sed -i 's/^  displayName: .*/  wrongField: x/' $file; fi"
     done = edit(aspora, editor_that(tmp_path, script), "domain", "refused")
     assert done.code == 0, done.err
     assert spec_of(aspora, "refused")["ownerTeam"] == "x"
@@ -134,7 +134,7 @@ def test_edit_keeps_the_text_when_it_can_not_be_sent(aspora: Aspora, tmp_path: P
     file.write_text(domain("raced"))
     aspora.ok("apply", "-f", str(file))
     file.write_text(domain("raced", ownerTeam="quick"))
-    race = f"'{tmp_path}/other'\nsed -i 's/^spec:.*/spec: {{ownerTeam: slow}}/' $file"
+    race = f"'{tmp_path}/other'\nsed -i 's/^  displayName: .*/  displayName: slow/' $file"
     other = tmp_path / "other"
     other.write_text(f"#!/bin/sh\nexec {sys.executable} -m aspora apply -f {file}\n")
     other.chmod(0o755)
@@ -155,6 +155,6 @@ def test_editors_that_fail(aspora: Aspora, tmp_path: Path) -> None:
 
 
 def test_in_the_name_of_another(aspora: Aspora) -> None:
-    told = aspora.run("--as", "nobody-in-particular", "get", "models")
+    told = aspora.run("--as", "nobody-in-particular", "get", "rolebindings")
     assert told.code == 4
     assert "nobody-in-particular" in told.err

@@ -72,6 +72,10 @@ async def test_rows_come_up_and_are_read_through_the_api(
                     assert row["n"] >= len(table["rows"]), name
 
 
+UNUSED = {"effects"}
+"""Tables that no process of release 0003 wrote a row to: its journal had no caller yet."""
+
+
 async def test_the_code_of_that_release_still_works_on_the_newest_schema(
     release: dict[str, Any], postgres: SharedPostgres
 ) -> None:
@@ -96,6 +100,8 @@ async def test_the_code_of_that_release_still_works_on_the_newest_schema(
                 for name, table in release["tables"].items():
                     for column, type_ in table["columns"]:
                         assert tables[name].get(column) == type_, f"{name}.{column}"
+                    if name in UNUSED:
+                        continue
                     for column in tables[name].keys() - dict(table["columns"]).keys():
                         assert await is_optional(new, name, column), f"an old insert into {name} knows no {column}"
 

@@ -39,6 +39,8 @@ async def insert(site: Any, *, entropy: int, at: datetime, skill: str = "echo", 
     )
     async with site.database.connection() as connection:
         assert await site.executions.insert(connection, new)
+        # Accepted when the test says, not when the database's clock does.
+        await connection.execute(b"update executions set created_at = %s where id = %s", (at, new.id))
     return new.id
 
 

@@ -31,9 +31,9 @@ async def record(database: Database, day: date, state: str = "Succeeded", n: int
             (exec_id(day, n), day),
         )
         await connection.execute(
-            "insert into effects (execution_id, connector, operation, arguments_digest, occurrence, state, idempotent,"
-            " owner_epoch) values (%s, 'c', 'o', 'x', 0, 'done', true, 1)",
-            (exec_id(day, n),),
+            "insert into effects (execution_id, day, connector, operation, arguments_digest, occurrence, state,"
+            " idempotent, attempt, owner_epoch) values (%s, %s, 'c', 'o', 'x', 0, 'done', true, 1, 1)",
+            (exec_id(day, n), day),
         )
 
 
@@ -42,7 +42,7 @@ async def days_of(database: Database, table: str) -> list[date]:
         text = {
             "executions": "select distinct day from executions order by day",
             "execution_events": "select distinct day from execution_events order by day",
-            "effects": "select distinct to_date(substr(execution_id, 6, 8), 'YYYYMMDD') as day from effects order by 1",
+            "effects": "select distinct day from effects order by day",
         }[table]
         return [row["day"] for row in await (await connection.execute(text)).fetchall()]
 

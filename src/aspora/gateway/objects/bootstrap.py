@@ -17,6 +17,7 @@ from aspora.gateway.objects.resources import Resources, Target
 from aspora.gateway.objects.writes import ObjectWrites, Preconditions
 from aspora.kit.clock import Clock
 from aspora.meta.errors import API_VERSION, AlreadyExists, Conflict, NotFound
+from aspora.meta.managed_fields import SHIPPED as SHIPPED_BY
 from aspora.meta.objects import rfc3339, to_wire
 from aspora.meta.selectors import Requirement
 from aspora.store.interface import Store
@@ -29,7 +30,7 @@ START_LABEL = "aspora.dev/start-key"
 PLACE_LABEL = "aspora.dev/start-place"
 DEFAULT_DOMAIN = "default"
 INTERNAL_CALLER = Caller(
-    name="system:start", kind="system", grants=(Grant(None, frozenset({ANY}), frozenset({ANY, ANY_STATUS})),)
+    name=SHIPPED_BY, kind="system", grants=(Grant(None, frozenset({ANY}), frozenset({ANY, ANY_STATUS})),)
 )
 """Holds everything; exists inside the process alone and has no key."""
 
