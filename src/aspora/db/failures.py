@@ -60,7 +60,10 @@ def _from_state(error: psycopg.Error, state: str) -> StatusError | None:
     if state in _LOST_STATES or state[:2] in _LOST_CLASSES:
         return _lost(reply)
     if state[:2] in _EXHAUSTED_CLASSES:
-        return Unavailable(f"the database is out of a resource: {reply}; free disk, memory or connections")
+        return Unavailable(
+            f"the database is out of a resource: {reply}; free disk, memory or connections",
+            retry_after_seconds=_RETRY_AFTER_SECONDS,
+        )
     return None
 
 
