@@ -39,7 +39,7 @@ def translate(error: psycopg.Error) -> StatusError | None:
     """The error a caller can act on, or None when only the query's owner can tell what it means."""
     if isinstance(error, PoolTimeout | PoolQueueFull):
         return Unavailable(
-            "no database connection became free in time; try again, or raise the pool's size",
+            "no database connection became free in time: the database is down or busy; its log says which",
             retry_after_seconds=_RETRY_AFTER_SECONDS,
         )
     if isinstance(error, PoolClosed):
