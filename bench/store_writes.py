@@ -24,7 +24,7 @@ from aspora.store.postgres import CHANNEL, PostgresStore
 from bench.processor import grown, tree_seconds
 from bench.report import because, parts, show
 
-WRITERS, SECONDS, WARM_UP_SECONDS = 8, float(__import__("os").environ.get("S", "5")), 1.0
+WRITERS, SECONDS, WARM_UP_SECONDS = 8, 5.0, 1.0
 CHANGES = 3
 FILLER = "a line of text as a skill's settings hold it, forty times over; " * 12
 SLOW_DISK = {"commit_delay": "2700", "commit_siblings": "0"}

@@ -14,8 +14,8 @@ from aspora.client.transport import Request, Response, StreamedResponse
 from aspora.meta.errors import Timeout, Unavailable
 
 CONNECT_TIMEOUT_SECONDS = 10.0
-SILENCE_TIMEOUT_SECONDS = 150.0
-"""A stream that sends nothing for so long is dead: a living one sends a bookmark at least each 60 s."""
+SILENCE_TIMEOUT_SECONDS = 75.0
+"""A stream that sends nothing for so long is dead: a living one sends a bookmark each 30 s."""
 
 IDLE_SECONDS = 3.0
 """Shorter than the gateway's own 5 s, so that a request never meets a connection that the gateway is closing."""

@@ -39,7 +39,7 @@ def translate(error: psycopg.Error) -> StatusError | None:
     """The error a caller can act on, or None when only the query's owner can tell what it means."""
     if isinstance(error, PoolTimeout | PoolQueueFull):
         return Unavailable(
-            "no database connection became free in time; try again, or raise the pool's size",
+            "no database connection became free in time: the database is down or busy; its log says which",
             retry_after_seconds=_RETRY_AFTER_SECONDS,
         )
     if isinstance(error, PoolClosed):
@@ -60,7 +60,10 @@ def _from_state(error: psycopg.Error, state: str) -> StatusError | None:
     if state in _LOST_STATES or state[:2] in _LOST_CLASSES:
         return _lost(reply)
     if state[:2] in _EXHAUSTED_CLASSES:
-        return Unavailable(f"the database is out of a resource: {reply}; free disk, memory or connections")
+        return Unavailable(
+            f"the database is out of a resource: {reply}; free disk, memory or connections",
+            retry_after_seconds=_RETRY_AFTER_SECONDS,
+        )
     return None
 
 

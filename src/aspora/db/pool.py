@@ -194,7 +194,10 @@ class Database:
         except ConnectionLost as error:
             if not committing:
                 raise
-            raise OutcomeUnknown(f"{error.message}; whether the last change was saved is unknown") from error
+            raise OutcomeUnknown(
+                f"{error.message}; whether the last change was saved is unknown",
+                retry_after_seconds=error.retry_after_seconds,
+            ) from error
 
     @asynccontextmanager
     async def _borrowed(self) -> AsyncGenerator[Connection]:

@@ -7,6 +7,7 @@ and logs a traceback for each request that a stop cuts.
 import asyncio
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -29,7 +30,7 @@ WRITE_SECONDS: Final = 30.0
 STOP_READ_SECONDS: Final = 1.0
 """For the rest of a request that is half sent when the server stops."""
 
-_KEEPALIVE: Final = (
+KEEPALIVE: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
@@ -52,6 +53,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     read_seconds = READ_SECONDS
     write_seconds = WRITE_SECONDS
+    keepalive: Sequence[tuple[int, int, int]] = KEEPALIVE
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,7 +69,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; the first request must come in time too."""
         super().connection_made(transport)
-        _notice_lost_peer(transport.get_extra_info("socket"))
+        _notice_lost_peer(transport.get_extra_info("socket"), self.keepalive)
         self._expect_more()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -220,11 +222,11 @@ class BoundedConnection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, _CutQuietly(app, cycle))
 
 
-def _notice_lost_peer(sock: Any) -> None:
+def _notice_lost_peer(sock: Any, keepalive: Sequence[tuple[int, int, int]]) -> None:
     """A peer that is gone without a word (power, network) is noticed by the kernel, whether we send or not."""
     if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return
-    for level, option, value in _KEEPALIVE:
+    for level, option, value in keepalive:
         sock.setsockopt(level, option, value)
 
 

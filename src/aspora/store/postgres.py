@@ -230,7 +230,10 @@ class PostgresStore:
         except ConnectionLost as error:
             if not is_sent:
                 raise
-            raise OutcomeUnknown(f"{error.message}; whether the change was saved is unknown: read it again") from error
+            raise OutcomeUnknown(
+                f"{error.message}; whether the change was saved is unknown: read it again",
+                retry_after_seconds=error.retry_after_seconds,
+            ) from error
 
 
 def _page(rows: Sequence[Row], *, limit: int, start: PageStart | None, query: str) -> Page:

@@ -10,12 +10,15 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
+import psycopg
 import sqlalchemy
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, WorkflowStatus
 from dbos._queue import queue_worker_thread
 from dbos._utils import INTERNAL_QUEUE_NAME
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import event
 
+from aspora.db.failures import ConnectionLost, translate
 from aspora.db.pool import KEEPALIVE
 from aspora.executor.durable.bell import Bell
 from aspora.executor.starter import APPLICATION, PROTOCOL_VERSION, QUEUE, SCHEMA, WORKFLOW
@@ -68,7 +71,22 @@ def engine_for(dsn: str) -> sqlalchemy.Engine:
     known: dict[str, Any] = {k: v for k, v in conninfo_to_dict(dsn).items() if v is not None}
     url = sqlalchemy.URL.create("postgresql+psycopg", database=str(known.get("dbname") or ""))
     arguments = {"connect_timeout": 10, **KEEPALIVE, **known, "application_name": "aspora-durable"}
-    return sqlalchemy.create_engine(url, connect_args=arguments, pool_size=_POOL_SIZE, max_overflow=0, pool_timeout=30)
+    engine = sqlalchemy.create_engine(
+        url, connect_args=arguments, pool_size=_POOL_SIZE, max_overflow=0, pool_timeout=30
+    )
+    event.listen(engine, "handle_error", _mark_lost)
+    return engine
+
+
+def _mark_lost(context: sqlalchemy.engine.ExceptionContext) -> None:
+    """Say of every way in which a server is out of reach that it is one.
+
+    DBOS tries again, for as long as it takes, what failed so. By itself it knows a refused connection by the words of
+    an older driver, and would let an execution fail for it.
+    """
+    error = context.original_exception
+    if isinstance(error, psycopg.Error) and isinstance(translate(error), ConnectionLost):
+        context.is_disconnect = True
 
 
 class Engine:
@@ -88,15 +106,16 @@ class Engine:
         self._slots = slots
         self._body = body
         self._bell = Bell(busy=busy, busy_seconds=_BUSY_POLLING_SECONDS)
+        self._pool: sqlalchemy.Engine | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="durable-engine")
 
     async def start(self) -> None:
         """Make or migrate the schema, register workflow and queue, begin to take work."""
         _quieten()
-        engine = engine_for(self._dsn)
+        self._pool = engine_for(self._dsn)
         config: DBOSConfig = {
             "name": APPLICATION,
-            "system_database_engine": engine,
+            "system_database_engine": self._pool,
             "dbos_system_schema": SCHEMA,
             "application_version": PROTOCOL_VERSION,
             "executor_id": self._executor_id,
@@ -172,10 +191,15 @@ class Engine:
 
     async def stop(self) -> None:
         """End DBOS; workflows still under way stay as they are, for another process to recover."""
-        await self._call(lambda: DBOS.destroy(destroy_registry=True))
+        await self._call(self._destroy)
         # DBOS put its own, now closed, executor in the place of the loop's.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
         self._thread.shutdown(wait=False)
+
+    def _destroy(self) -> None:
+        DBOS.destroy(destroy_registry=True)
+        if self._pool is not None:
+            self._pool.dispose()
 
     async def _call(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
