@@ -31,7 +31,7 @@ class Refusals(BaseRoute):
         why = f"records are never edited; allowed: {', '.join(allowed)}" if allowed else "such records are only listed"
 
         async def refuse(request: Request) -> Response:
-            raise MethodNotAllowed(f"{request.method} is not answered at {path!r}: {why}")
+            raise MethodNotAllowed(f"{request.method} is not answered at {path!r}: {why}", allowed=allowed)
 
         self._route = Route(path, refuse, methods=_ALL_METHODS)
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aspora.gateway.contract import Answer, Contract, Schema, reference
+from aspora.gateway.contract import WATCH_QUERY, Answer, Contract, Schema, reference
 from aspora.gateway.history.told_event import MAX_MESSAGE_CHARACTERS, MAX_WORD_CHARACTERS
-from aspora.meta.errors import API_VERSION
+from aspora.meta.errors import API_VERSION, Expired
 
 MAX_LIMIT: Final = 1000
 DEFAULT_LIMIT: Final = 100
@@ -97,19 +97,10 @@ LIST_EVENTS: Final = Contract(
         },
         "limit": _LIMIT,
         "continue": {**_TEXT, "description": "From the page before."},
-        "watch": {"type": "boolean", "default": False, "description": "Changes as lines of JSON."},
-        "resourceVersion": {
-            **_TEXT,
-            "description": "With `watch`: where to begin; all come first when absent.",
-        },
-        "timeoutSeconds": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 3600,
-            "description": "With `watch`: when to end.",
-        },
+        **WATCH_QUERY,
     },
-    answers={200: Answer("A page, latest first.", "EventList")},
+    answers={200: Answer("A page, latest first.", "EventList", may_stream=True)},
+    errors=(Expired,),
     schemas=SCHEMAS,
 )
 LIST_AUDIT: Final = Contract(
