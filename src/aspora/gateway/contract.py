@@ -23,6 +23,9 @@ def reference(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+QUERY_TEXT: Schema = {"type": "string", "pattern": "^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$"}
+"""What any query parameter may hold."""
+
 WATCH_QUERY: Mapping[str, Schema] = {
     "watch": {
         "type": "boolean",
@@ -30,7 +33,7 @@ WATCH_QUERY: Mapping[str, Schema] = {
         "description": f"Changes as they happen: lines of JSON, or with `Accept: {SSE_TYPE}` server-sent events.",
     },
     "resourceVersion": {
-        "type": "string",
+        **QUERY_TEXT,
         "description": "With `watch` alone: where to begin; all that there is comes first when absent.",
     },
     "timeoutSeconds": {

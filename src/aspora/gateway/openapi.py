@@ -15,7 +15,16 @@ from starlette.routing import BaseRoute, Route
 
 from aspora.apis.kind import Kind, Scope
 from aspora.client.interface import Propagation
-from aspora.gateway.contract import WATCH_QUERY, Answer, Contract, ContractRoute, Schema, reference, watch_content
+from aspora.gateway.contract import (
+    QUERY_TEXT,
+    WATCH_QUERY,
+    Answer,
+    Contract,
+    ContractRoute,
+    Schema,
+    reference,
+    watch_content,
+)
 from aspora.gateway.http import json_response, query_of
 from aspora.gateway.middleware.authentication import MAX_USER_CHARACTERS, PUBLIC_PATHS
 from aspora.gateway.origin import FIELD_MANAGER, MAX_MANAGER_CHARACTERS
@@ -66,7 +75,7 @@ _STATUS_SCHEMA: Json = {
 }
 
 _NAME: Json = {"type": "string", "pattern": "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", "maxLength": MAX_NAME_LENGTH}
-_TEXT: Json = {"type": "string", "pattern": "^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$"}
+_TEXT = QUERY_TEXT
 _LINE: Json = {"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]*$"}
 _PATH_SCHEMAS: Mapping[str, Schema] = {
     "domain": _NAME,
@@ -284,7 +293,7 @@ def _list_operation(kind: Kind, path: str, *, where: str) -> Json:
             "name": "Last-Event-ID",
             "in": "header",
             "description": "With a watch as server-sent events: where to go on, in place of resourceVersion.",
-            "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+            "schema": _STRING,
         }
     )
     operation["responses"]["200"]["content"] |= watch_content()

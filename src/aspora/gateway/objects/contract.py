@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aspora.gateway.contract import Answer, Contract, Schema
+from aspora.gateway.contract import QUERY_TEXT, Answer, Contract, Schema
 from aspora.meta.errors import API_VERSION
 
 _TEXT: Schema = {"type": "string"}
@@ -49,7 +49,7 @@ _SCHEMAS: Mapping[str, Schema] = {
 
 DISCOVER: Final = Contract(answers={200: Answer("All resources.", "ResourceList")}, schemas=_SCHEMAS)
 EXPLAIN: Final = Contract(
-    query={"path": {**_TEXT, "description": "A field to explain, like `spec.traffic`."}},
+    query={"path": {**QUERY_TEXT, "description": "A field to explain, like `spec.traffic`."}},
     answers={200: Answer("Its fields.", "Explanation")},
     schemas=_SCHEMAS,
 )
