@@ -35,7 +35,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     if case.meta is None or not case.meta.generation.mode.is_negative:
         _make_good(case, query)
     if str(query.get("watch", "")).lower() == "true":
-        query["timeoutSeconds"] = "1"
+        given = str(query.get("timeoutSeconds", "1"))
+        query["timeoutSeconds"] = "1" if given.isdecimal() and 1 <= int(given) <= 3600 else given
     if query.get("wait"):
         query["wait"] = "0"
     case.query = query

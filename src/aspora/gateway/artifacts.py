@@ -19,6 +19,7 @@ from aspora.access.interface import ObjectReader, Wire
 from aspora.artifacts.interface import ArtifactDamaged, ArtifactStore
 from aspora.gateway.contract import Answer, Contract, ContractRoute
 from aspora.gateway.http import MAX_ARTIFACT_BYTES, allow_body, caller_of, json_response, printable, query_of
+from aspora.gateway.refusals import refusals
 from aspora.meta.errors import BadRequest, FieldError, Invalid, NotFound
 from aspora.skills.archive import read_archive
 
@@ -123,4 +124,5 @@ async def _read_checked(request: Request, digest: str) -> bytes:
 def artifact_routes(door: ArtifactDoor) -> list[BaseRoute]:
     """The routes."""
     path = f"/api/v1/domains/{{domain}}/{PLURAL}/{{digest}}"
-    return [ContractRoute(path, door.get, _GET), ContractRoute(path, door.put, _PUT, methods=["PUT"])]
+    routes = [ContractRoute(path, door.get, _GET), ContractRoute(path, door.put, _PUT, methods=["PUT"])]
+    return [*routes, *refusals(routes)]

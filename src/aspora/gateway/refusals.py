@@ -28,7 +28,7 @@ class Refusals(BaseRoute):
     """
 
     def __init__(self, path: str, allowed: Sequence[str]) -> None:
-        why = f"records are never edited; allowed: {', '.join(allowed)}" if allowed else "such records are only listed"
+        why = f"allowed: {', '.join(allowed)}" if allowed else "such records are only listed"
 
         async def refuse(request: Request) -> Response:
             raise MethodNotAllowed(f"{request.method} is not answered at {path!r}: {why}", allowed=allowed)

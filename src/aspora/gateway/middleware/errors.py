@@ -69,7 +69,7 @@ def _from_http(error: HTTPException, scope: Scope) -> StatusError:
 
 
 def _allowed(scope: Scope) -> list[str]:
-    """The methods of all routes that match the path, not only of the first."""
+    """The methods of all routes of the path; of more general ones that match it too, none would be reached."""
     routes: list[BaseRoute] = scope["router"].routes
     matching = [r for r in routes if isinstance(r, Route) and r.matches(scope)[0] is Match.PARTIAL]
-    return sorted({method for route in matching for method in route.methods or ()})
+    return sorted({method for route in matching if route.path == matching[0].path for method in route.methods or ()})

@@ -134,6 +134,20 @@ def require_place(target: Target) -> None:
         raise NotFound(f"{plural} live in a domain: use /api/v1/domains/DOMAIN/{plural}; this path lists them all")
 
 
+def require_creatable(target: Target) -> None:
+    """The path that lists all domains takes no new object.
+
+    Raises:
+        MethodNotAllowed: With the path that would do.
+    """
+    if target.domain is None and target.kind.scope is Scope.DOMAIN:
+        plural = target.kind.plural
+        raise MethodNotAllowed(
+            f"{plural} live in a domain: use /api/v1/domains/DOMAIN/{plural}; this path lists them all",
+            allowed=("GET", "HEAD"),
+        )
+
+
 _METHODS = {
     "get": "GET",
     "list": "GET",

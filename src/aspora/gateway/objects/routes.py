@@ -34,7 +34,7 @@ from aspora.gateway.objects.hidden import check_fields
 from aspora.gateway.objects.identity import can_i_body, who_am_i
 from aspora.gateway.objects.merge_patch import MERGE_PATCH_TYPE
 from aspora.gateway.objects.reads import ObjectReads, Selection
-from aspora.gateway.objects.resources import Resources, Target
+from aspora.gateway.objects.resources import Resources, Target, require_creatable
 from aspora.gateway.objects.watches import ObjectWatches, WatchEvent, watch_seconds
 from aspora.gateway.objects.writes import ObjectWrites, Preconditions, Written
 from aspora.gateway.origin import FIELD_MANAGER, Origin, origin_of
@@ -115,6 +115,7 @@ class ObjectDoor:
 
     async def create(self, request: Request) -> Response:
         """Store a new object."""
+        require_creatable(self._target(request))
         query = query_of(request, _WRITE)
         dry_run = _dry_run(query)
         obj = await read_json_object(request)
