@@ -1,14 +1,24 @@
-"""Random histories: the store answers as a small model does, and a watch of the whole history rebuilds the end."""
+"""Random histories: the store answers as a small model does, and a watch from any place in them rebuilds the end.
 
+Several callers write lists at the same time, now and then all history up to now is forgotten.
+"""
+
+import asyncio
+import copy
+import itertools
 import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aspora.meta.errors import AlreadyExists, Conflict, NotFound
-from aspora.store.interface import Event, Write
+from aspora.db.pool import Database
+from aspora.meta.errors import AlreadyExists, Conflict, Expired, NotFound
+from aspora.store.interface import Event, Write, WriteResult
+from aspora.store.maintenance import maintain
 from aspora.store.postgres import PostgresStore
 from aspora.testing.store_suite.harness import Ward, take, version_of
 
@@ -23,6 +33,8 @@ class Model:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.uids: list[str] = ["never"]
+        self.changes = 0
+        self.versions: list[int] = []
 
     def refusal(self, write: Write) -> type[Exception] | None:
         present = self.objects.get(write.key.name)
@@ -52,6 +64,8 @@ class Model:
             assert is_deleted == self._ends(write, old)
             assert is_deleted or old == answer or unversioned(old) != unversioned(answer)
         changed = old is None or old != answer
+        if changed:
+            self.versions.append(int(version_of(answer)))
         if is_deleted:
             del self.objects[name]
         else:
@@ -113,27 +127,78 @@ def to_write(ward: Ward, model: Model, drawn: Any) -> Write:
     )
 
 
-async def run_history(store: PostgresStore, ward: Ward, batches: list[list[Any]]) -> None:
-    model, changes, since = Model(), 0, await ward.version()
-    for batch in batches:
-        # Expectations are drawn from before the batch, as those of a client are.
-        writes = [to_write(ward, model, drawn) for drawn in batch]
-        for write, result in zip(writes, await store.write(writes), strict=True):
+@dataclass
+class Place:
+    """What was there at a version."""
+
+    version: str
+    objects: dict[str, Any]
+    changes: int = 0
+    is_forgotten: bool = False
+
+
+def after(model: Model, callers: Sequence[Sequence[Write]], answers: Sequence[Sequence[WriteResult]]) -> Model | None:
+    """The model once the callers have written one after another in this order; None when it can't have been so."""
+    model = copy.deepcopy(model)
+    for writes, results in zip(callers, answers, strict=True):
+        for write, result in zip(writes, results, strict=True):
             refusal = model.refusal(write)
-            assert (type(result.error) if result.error else None) == refusal
+            if (type(result.error) if result.error else None) != refusal:
+                return None
             if result.error is None:
-                changes += model.take_in(write, result.object, is_deleted=result.is_deleted)
+                try:
+                    model.changes += model.take_in(write, result.object, is_deleted=result.is_deleted)
+                except AssertionError:
+                    return None
+    return model
+
+
+async def write_at_once(store: PostgresStore, model: Model, callers: Sequence[Sequence[Write]]) -> Model:
+    """Write as several callers at the same time; some order of them must explain all answers and all versions."""
+    answers = await asyncio.gather(*(store.write(writes) for writes in callers))
+    for order in itertools.permutations(range(len(callers))):
+        found = after(model, [callers[i] for i in order], [answers[i] for i in order])
+        if found is not None and found.versions == sorted(found.versions):
+            return found
+    raise AssertionError(f"no order of the callers explains the answers: {callers} → {answers}")
+
+
+async def run_history(
+    store: PostgresStore, ward: Ward, rounds: list[Any], forget: Callable[[], Awaitable[None]]
+) -> None:
+    model = Model()
+    places = [Place(await ward.version(), {})]
+    for callers, is_forgetting in rounds:
+        # Expectations are drawn from before the round, as those of clients are.
+        drawn = [[to_write(ward, model, step) for step in writes] for writes in callers]
+        model = await write_at_once(store, model, drawn)
+        version = await ward.version()
+        if is_forgetting:
+            await forget()
+            for place in places:
+                place.is_forgotten = place.is_forgotten or int(place.version) < int(version)
+        places.append(Place(version, dict(model.objects), model.changes))
     listed = {obj["metadata"]["name"]: obj for obj in (await ward.list()).items}
     assert listed == model.objects
     assert {name: await store.get(ward.key(name)) for name in listed} == listed
-    events = await take(ward.watch(since), changes)
-    assert rebuilt(events) == listed
-    versions = [int(version_of(event.object)) for event in events]
-    assert versions == sorted(set(versions))
+    for place in places:
+        await check_watch(ward, place, model)
 
 
-def rebuilt(events: list[Event]) -> dict[str, Any]:
-    objects: dict[str, Any] = {}
+async def check_watch(ward: Ward, place: Place, model: Model) -> None:
+    """A watch from there tells all that changed since, in order, or that it is forgotten."""
+    count = model.changes - place.changes
+    if place.is_forgotten:
+        with pytest.raises(Expired):
+            await take(ward.watch(place.version), 1)
+        return
+    events = await take(ward.watch(place.version), count)
+    assert rebuilt(events, place.objects) == model.objects
+    assert [int(version_of(event.object)) for event in events] == model.versions[place.changes :]
+
+
+def rebuilt(events: list[Event], before: dict[str, Any]) -> dict[str, Any]:
+    objects = dict(before)
     for event in events:
         name = event.object["metadata"]["name"]
         assert (name in objects) == (event.type != "ADDED")
@@ -149,7 +214,14 @@ async def store(dsn: str) -> Any:
         yield running
 
 
+callers = st.lists(st.lists(step, min_size=1, max_size=4), min_size=1, max_size=3)
+"""Each with a list of writes, all at the same time."""
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batches=st.lists(st.lists(step, min_size=1, max_size=6), min_size=1, max_size=8))
-async def test_random_histories(store: PostgresStore, batches: list[list[Any]]) -> None:
-    await run_history(store, Ward(store, f"K{uuid.uuid4().hex}"), batches)
+@given(rounds=st.lists(st.tuples(callers, st.sampled_from([False, False, False, True])), min_size=1, max_size=6))
+async def test_random_histories(store: PostgresStore, database: Database, rounds: list[Any]) -> None:
+    async def forget() -> None:
+        await maintain(database, keep_days=-1)
+
+    await run_history(store, Ward(store, f"K{uuid.uuid4().hex}"), rounds, forget)

@@ -130,7 +130,7 @@ async def write_all(site: Site, writer: int, acknowledged: dict[int, tuple[str, 
             obj, done = answer, done + 1
         else:
             # Unknown, or another try of ours that did take effect: read again.
-            assert status in {0, 409, 503, 504, 401, 500}, answer
+            assert status in {0, 409, 503, 504}, answer
             obj = None
             await asyncio.sleep(0.05)
 

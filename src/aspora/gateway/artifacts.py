@@ -12,18 +12,38 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from aspora.access.authorize import authorize, no_such_domain
 from aspora.access.interface import ObjectReader, Wire
 from aspora.artifacts.interface import ArtifactDamaged, ArtifactStore
+from aspora.gateway.contract import Answer, Contract, ContractRoute
 from aspora.gateway.http import MAX_ARTIFACT_BYTES, allow_body, caller_of, json_response, printable, query_of
+from aspora.gateway.refusals import refusals
 from aspora.meta.errors import BadRequest, FieldError, Invalid, NotFound
 from aspora.skills.archive import read_archive
 
 PLURAL = "artifacts"
 TAR_TYPE = "application/x-tar"
 CONCURRENT_UPLOADS = 4
+
+_PUT = Contract(
+    body="",
+    body_type=TAR_TYPE,
+    answers={201: Answer("It is kept.", "Uploaded")},
+    schemas={
+        "Uploaded": {
+            "type": "object",
+            "required": ["domain", "digest", "sizeBytes"],
+            "properties": {
+                "domain": {"type": "string"},
+                "digest": {"type": "string"},
+                "sizeBytes": {"type": "integer", "minimum": 0},
+            },
+        }
+    },
+)
+_GET = Contract(answers={200: Answer("The archive.", "", TAR_TYPE)})
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -104,4 +124,5 @@ async def _read_checked(request: Request, digest: str) -> bytes:
 def artifact_routes(door: ArtifactDoor) -> list[BaseRoute]:
     """The routes."""
     path = f"/api/v1/domains/{{domain}}/{PLURAL}/{{digest}}"
-    return [Route(path, door.get, methods=["GET"]), Route(path, door.put, methods=["PUT"])]
+    routes = [ContractRoute(path, door.get, _GET), ContractRoute(path, door.put, _PUT, methods=["PUT"])]
+    return [*routes, *refusals(routes)]

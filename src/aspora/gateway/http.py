@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from aspora.access.interface import Caller
 from aspora.gateway.json_body import parse_json_object
-from aspora.meta.errors import BadRequest, StatusError, Unauthorized
+from aspora.meta.errors import BadRequest, MethodNotAllowed, StatusError, Unauthorized
 from aspora.meta.names import did_you_mean
 
 JSON_TYPE = "application/json"
@@ -62,6 +62,8 @@ def error_response(error: StatusError) -> Response:
         headers["Retry-After"] = str(max(1, round(error.retry_after_seconds)))
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="aspora"'
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(error.allowed)  # Wanted with each 405, be it empty: RFC 9110 section 15.5.6.
     return json_response(error.to_status(), status=error.code, headers=headers)
 
 

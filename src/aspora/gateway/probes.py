@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from aspora.access.authorize import authorize
+from aspora.gateway.contract import Answer, Contract, ContractRoute, Schema
 from aspora.gateway.http import caller_of, json_response, query_of
 from aspora.meta.errors import FieldError, StatusError, Unavailable
 from aspora.telemetry.logs import get_logger
@@ -17,6 +18,24 @@ from aspora.telemetry.metrics import CONTENT_TYPE, Metrics
 log = get_logger(__name__)
 
 CHECK_DEADLINE_SECONDS = 2.0
+
+_TEXT: Schema = {"type": "string"}
+_SCHEMAS: Mapping[str, Schema] = {
+    "Health": {"type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}}},
+    "Readiness": {
+        "type": "object",
+        "required": ["status", "checks"],
+        "properties": {
+            "status": {"const": "ok"},
+            "checks": {"type": "object", "additionalProperties": {"const": "ok"}},
+        },
+    },
+    "Version": {
+        "type": "object",
+        "required": ["version", "python"],
+        "properties": {"version": _TEXT, "python": _TEXT},
+    },
+}
 
 
 def probe_routes(
@@ -53,11 +72,15 @@ def probe_routes(
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 
     return [
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-        Route("/version", get_version),
-        Route("/metrics", get_metrics),
+        ContractRoute("/healthz", healthz, _answers("It answers.", "Health")),
+        ContractRoute("/readyz", readyz, _answers("All works.", "Readiness")),
+        ContractRoute("/version", get_version, _answers("The version.", "Version")),
+        ContractRoute("/metrics", get_metrics, Contract(answers={200: Answer("All of them.", "", "text/plain")})),
     ]
+
+
+def _answers(description: str, schema: str) -> Contract:
+    return Contract(answers={200: Answer(description, schema)}, schemas=_SCHEMAS)
 
 
 async def _passes(name: str, check: Callable[[], Awaitable[None]]) -> bool:

@@ -28,10 +28,10 @@ class Refusals(BaseRoute):
     """
 
     def __init__(self, path: str, allowed: Sequence[str]) -> None:
-        why = f"records are never edited; allowed: {', '.join(allowed)}" if allowed else "such records are only listed"
+        why = f"allowed: {', '.join(allowed)}" if allowed else "such records are only listed"
 
         async def refuse(request: Request) -> Response:
-            raise MethodNotAllowed(f"{request.method} is not answered at {path!r}: {why}")
+            raise MethodNotAllowed(f"{request.method} is not answered at {path!r}: {why}", allowed=allowed)
 
         self._route = Route(path, refuse, methods=_ALL_METHODS)
 

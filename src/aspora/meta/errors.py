@@ -105,9 +105,17 @@ class NotFound(StatusError):
 
 
 class MethodNotAllowed(StatusError):
-    """The kind does not have this verb."""
+    """The kind does not have this verb.
+
+    Attributes:
+        allowed: HTTP methods that are answered where this one is not; empty when it is no matter of HTTP.
+    """
 
     code, reason = 405, "MethodNotAllowed"
+
+    def __init__(self, message: str, *, details: Sequence[FieldError] = (), allowed: Sequence[str] = ()) -> None:
+        super().__init__(message, details=details)
+        self.allowed = tuple(allowed)
 
 
 class AlreadyExists(StatusError):

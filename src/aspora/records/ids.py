@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 
-from aspora.meta.errors import BadRequest, NotFound
+from aspora.meta.errors import NotFound
 from aspora.meta.names import ExecutionId
 
 PREFIX = "EXEC-"
@@ -47,10 +47,10 @@ def days_of_prefix(prefix: str) -> tuple[date, date]:
     """The first and last day an id with this beginning can lie in, both inclusive.
 
     Raises:
-        BadRequest: No id begins like this.
+        NotFound: No id begins like this.
     """
     if not _ID_PREFIX.fullmatch(prefix):
-        raise BadRequest(
+        raise NotFound(
             f"no execution id begins with {prefix[:40]!r}; an id looks like EXEC-20260218120000-7f3a09c1 and a unique "
             "beginning of it is enough"
         )
@@ -58,7 +58,7 @@ def days_of_prefix(prefix: str) -> tuple[date, date]:
     if len(digits) == 8:
         day = _parse_day(digits)
         if day is None:
-            raise BadRequest(f"no execution id begins with {prefix[:40]!r}: {digits} is no date")
+            raise NotFound(f"no execution id begins with {prefix[:40]!r}: {digits} is no date")
         return day, day
     return _earliest(digits), _latest(digits)
 

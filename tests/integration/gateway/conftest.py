@@ -37,7 +37,7 @@ from aspora.sealing.check import settle_key
 from aspora.sealing.cipher import SecretKey, new_key
 from aspora.sealing.keyring import Keyring
 from aspora.skills.archive import ArchiveFile, write_archive
-from aspora.store.postgres import CHANNEL, PostgresStore
+from aspora.store.postgres import BOOKMARK_SECONDS, CHANNEL, PostgresStore
 from aspora.telemetry.metrics import Metrics
 
 PACKED = {letter: write_archive([ArchiveFile("SKILL.md", letter.encode())]) for letter in "abc"}
@@ -139,13 +139,18 @@ async def door(database: Database, dsn: str, tmp_path: Path) -> AsyncGenerator[D
 
 @asynccontextmanager
 async def open_door(
-    database: Database, dsn: str, tmp_path: Path, *, more_kinds: Sequence[Kind] = ()
+    database: Database,
+    dsn: str,
+    tmp_path: Path,
+    *,
+    more_kinds: Sequence[Kind] = (),
+    bookmark_seconds: float = BOOKMARK_SECONDS,
 ) -> AsyncGenerator[Door]:
     """A gateway with Aspora's own kinds and some more."""
     kinds = [*load_kinds(), *more_kinds]
     clock, metrics, stop = SystemClock(), Metrics(), asyncio.Event()
     listener = Listener(dsn, [CHANNEL, *HISTORY_CHANNELS])
-    store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
+    store = PostgresStore(database, listener, clock, forms=KindForms(kinds), bookmark_seconds=bookmark_seconds)
     streams = Streams(metrics=metrics)
     audit = Audit(database)
     artifacts = open_artifacts(tmp_path / "artifacts")

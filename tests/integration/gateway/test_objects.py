@@ -206,7 +206,7 @@ async def test_explain_goes_deep(api: Any) -> None:
 WRONG_PATHS = (
     ("GET", "/api/v1/skils", 404, "did you mean 'skills'"),
     ("GET", "/api/v1/skills/one", 404, "live in a domain"),
-    ("POST", "/api/v1/skills", 404, "live in a domain"),
+    ("POST", "/api/v1/skills", 405, "live in a domain"),
     ("GET", "/api/v1/domains/default/models", 404, "cluster-wide"),
     ("GET", "/api/v1/domains/default/skills/No_Name", 404, "can't be the name"),
     ("GET", "/api/v1/domains/default/skills/a%00b", 404, "can't be the name"),

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aspora.gateway.contract import Answer, Contract, Schema, reference
+from aspora.gateway.contract import QUERY_TEXT, WATCH_QUERY, Answer, Contract, Schema, reference
 from aspora.gateway.history.told_event import MAX_MESSAGE_CHARACTERS, MAX_WORD_CHARACTERS
-from aspora.meta.errors import API_VERSION
+from aspora.meta.errors import API_VERSION, Expired
 
 MAX_LIMIT: Final = 1000
 DEFAULT_LIMIT: Final = 100
@@ -91,37 +91,28 @@ TELL: Final = Contract(
 LIST_EVENTS: Final = Contract(
     query={
         "fieldSelector": {
-            **_TEXT,
+            **QUERY_TEXT,
             "description": "As `regarding.name=x,type=Warning`; also regarding.kind, regarding.uid, reason and"
             " reportingController.",
         },
         "limit": _LIMIT,
-        "continue": {**_TEXT, "description": "From the page before."},
-        "watch": {"type": "boolean", "default": False, "description": "Changes as lines of JSON."},
-        "resourceVersion": {
-            **_TEXT,
-            "description": "With `watch`: where to begin; all come first when absent.",
-        },
-        "timeoutSeconds": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 3600,
-            "description": "With `watch`: when to end.",
-        },
+        "continue": {**QUERY_TEXT, "description": "From the page before."},
+        **WATCH_QUERY,
     },
-    answers={200: Answer("A page, latest first.", "EventList")},
+    answers={200: Answer("A page, latest first.", "EventList", may_stream=True)},
+    errors=(Expired,),
     schemas=SCHEMAS,
 )
 LIST_AUDIT: Final = Contract(
     query={
-        "who": {**_TEXT, "description": "As whom, or who really called."},
-        "verb": _TEXT,
-        "kind": {**_TEXT, "description": "As in manifests."},
-        "domain": {**_TEXT, "description": "Only what happened there."},
-        "name": {**_TEXT, "description": "Of the object."},
+        "who": {**QUERY_TEXT, "description": "As whom, or who really called."},
+        "verb": QUERY_TEXT,
+        "kind": {**QUERY_TEXT, "description": "As in manifests."},
+        "domain": {**QUERY_TEXT, "description": "Only what happened there."},
+        "name": {**QUERY_TEXT, "description": "Of the object."},
         "since": {**_INSTANT, "description": "At this instant or later."},
         "limit": _LIMIT,
-        "continue": {**_TEXT, "description": "From the page before."},
+        "continue": {**QUERY_TEXT, "description": "From the page before."},
     },
     answers={200: Answer("A page, newest first.", "AuditEventList")},
     schemas=SCHEMAS,

@@ -57,7 +57,9 @@ def _from_http(error: HTTPException, scope: Scope) -> StatusError:
         case 404:
             return NotFound(f"no such path {path!r}; GET /api/v1 lists what there is")
         case 405:
-            return MethodNotAllowed(f"{scope['method']} is not answered at {path!r}; allowed: {_allowed(scope)}")
+            allowed = _allowed(scope)
+            message = f"{scope['method']} is not answered at {path!r}; allowed: {', '.join(allowed)}"
+            return MethodNotAllowed(message, allowed=allowed)
         case 413:
             return TooLarge("the body is too large")
         case code if 400 <= code < 500:
@@ -66,8 +68,8 @@ def _from_http(error: HTTPException, scope: Scope) -> StatusError:
             return Internal("a defect of Aspora's own; its log has the details under this answer's X-Request-Id")
 
 
-def _allowed(scope: Scope) -> str:
-    """The methods of all routes that match the path, not only of the first."""
+def _allowed(scope: Scope) -> list[str]:
+    """The methods of all routes of the path; of more general ones that match it too, none would be reached."""
     routes: list[BaseRoute] = scope["router"].routes
     matching = [r for r in routes if isinstance(r, Route) and r.matches(scope)[0] is Match.PARTIAL]
-    return ", ".join(sorted({method for route in matching for method in route.methods or ()}))
+    return sorted({method for route in matching if route.path == matching[0].path for method in route.methods or ()})

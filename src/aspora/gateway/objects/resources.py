@@ -134,6 +134,32 @@ def require_place(target: Target) -> None:
         raise NotFound(f"{plural} live in a domain: use /api/v1/domains/DOMAIN/{plural}; this path lists them all")
 
 
+def require_creatable(target: Target) -> None:
+    """The path that lists all domains takes no new object.
+
+    Raises:
+        MethodNotAllowed: With the path that would do.
+    """
+    if target.domain is None and target.kind.scope is Scope.DOMAIN:
+        plural = target.kind.plural
+        raise MethodNotAllowed(
+            f"{plural} live in a domain: use /api/v1/domains/DOMAIN/{plural}; this path lists them all",
+            allowed=("GET", "HEAD"),
+        )
+
+
+_METHODS = {
+    "get": "GET",
+    "list": "GET",
+    "watch": "GET",
+    "create": "POST",
+    "update": "PUT",
+    "patch": "PATCH",
+    "delete": "DELETE",
+}
+_OF_LISTS = frozenset({"list", "watch", "create"})
+
+
 def require_verb(kind: Kind, verb: str) -> None:
     """Refuse a verb that the kind doesn't have.
 
@@ -141,7 +167,10 @@ def require_verb(kind: Kind, verb: str) -> None:
         MethodNotAllowed: With those that it has.
     """
     if verb not in kind.verbs:
-        raise MethodNotAllowed(f"{kind.plural} have no verb {verb!r}; they have: {', '.join(sorted(kind.verbs))}")
+        raise MethodNotAllowed(
+            f"{kind.plural} have no verb {verb!r}; they have: {', '.join(sorted(kind.verbs))}",
+            allowed=sorted({_METHODS[v] for v in kind.verbs if (v in _OF_LISTS) == (verb in _OF_LISTS)}),
+        )
 
 
 def resource_info(kind: Kind) -> ResourceInfo:

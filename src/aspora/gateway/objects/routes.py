@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from aspora.access.authorize import is_allowed
 from aspora.client.interface import Propagation
 from aspora.gateway.auditing import Auditor, Handler, note_name
+from aspora.gateway.contract import ContractRoute
 from aspora.gateway.framing import SSE, Framing, framing_of, last_event_id, sse_frame
 from aspora.gateway.http import (
     caller_of,
@@ -25,6 +26,7 @@ from aspora.gateway.http import (
     wants,
 )
 from aspora.gateway.json_body import parse_json_object
+from aspora.gateway.objects import contract
 from aspora.gateway.objects.apply import APPLY_PATCH_TYPE, ObjectApplies
 from aspora.gateway.objects.discovery import explanation, resource_list
 from aspora.gateway.objects.forms import event_body, list_body, object_body
@@ -32,7 +34,7 @@ from aspora.gateway.objects.hidden import check_fields
 from aspora.gateway.objects.identity import can_i_body, who_am_i
 from aspora.gateway.objects.merge_patch import MERGE_PATCH_TYPE
 from aspora.gateway.objects.reads import ObjectReads, Selection
-from aspora.gateway.objects.resources import Resources, Target
+from aspora.gateway.objects.resources import Resources, Target, require_creatable
 from aspora.gateway.objects.watches import ObjectWatches, WatchEvent, watch_seconds
 from aspora.gateway.objects.writes import ObjectWrites, Preconditions, Written
 from aspora.gateway.origin import FIELD_MANAGER, Origin, origin_of
@@ -113,6 +115,7 @@ class ObjectDoor:
 
     async def create(self, request: Request) -> Response:
         """Store a new object."""
+        require_creatable(self._target(request))
         query = query_of(request, _WRITE)
         dry_run = _dry_run(query)
         obj = await read_json_object(request)
@@ -226,11 +229,11 @@ class ObjectDoor:
 
 def object_routes(door: ObjectDoor) -> list[BaseRoute]:
     """The routes; the order matters where a pattern is more general than another."""
-    routes = [
-        Route("/api/v1", door.discover),
-        Route("/api/v1/explain/{plural}", door.explain),
-        Route("/api/v1/whoami", door.who_am_i),
-        Route("/api/v1/can-i", door.can_i, methods=["POST"]),
+    routes: list[Route] = [
+        ContractRoute("/api/v1", door.discover, contract.DISCOVER),
+        ContractRoute("/api/v1/explain/{plural}", door.explain, contract.EXPLAIN),
+        ContractRoute("/api/v1/whoami", door.who_am_i, contract.WHO_AM_I),
+        ContractRoute("/api/v1/can-i", door.can_i, contract.CAN_I, methods=["POST"]),
     ]
     routes += _item_routes(door, "/api/v1/{plural}/{name}/status", status=True)
     routes += _collection_routes(door, "/api/v1/domains/{domain}/{plural}")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
-from aspora.gateway.contract import Answer, Contract, Schema, reference
+from aspora.gateway.contract import QUERY_TEXT, Answer, Contract, Schema, reference
 from aspora.gateway.http import NDJSON_TYPE
 from aspora.gateway.serve.run_request import ENVIRONMENTS, MAX_TEXT_CHARACTERS
 from aspora.meta.errors import API_VERSION
@@ -130,12 +130,17 @@ _WAIT: Mapping[str, Schema] = {
     }
 }
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+_STATES = "|".join(get_args(State))
 _LIST_QUERY: Mapping[str, Schema] = {
-    "skill": {**_TEXT, "description": "Of this skill alone."},
-    "state": {**_TEXT, "description": f"Some of {', '.join(get_args(State))}, with commas between."},
+    "skill": {**QUERY_TEXT, "description": "Of this skill alone."},
+    "state": {
+        "type": "string",
+        "pattern": f"^({_STATES})(,({_STATES}))*$",
+        "description": "Some states, with commas between.",
+    },
     "since": {**_INSTANT, "description": "Accepted at this instant or later."},
     "limit": _LIMIT,
-    "continue": {**_TEXT, "description": "From the page before."},
+    "continue": {**QUERY_TEXT, "description": "From the page before."},
 }
 _FOLLOW: Mapping[str, Schema] = {
     "follow": {"type": "boolean", "default": False, "description": "Go on until the execution has ended."}

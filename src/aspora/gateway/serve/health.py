@@ -13,6 +13,7 @@ from aspora.access.authorize import authorize, domains_allowed
 from aspora.access.interface import ObjectReader
 from aspora.gateway.contract import Answer, Contract, ContractRoute, Schema, reference
 from aspora.gateway.http import caller_of, integer_in, json_response, query_of
+from aspora.gateway.refusals import refusals
 from aspora.kit.clock import Clock
 from aspora.meta.errors import API_VERSION, Forbidden, NotFound
 from aspora.records.health import Healths, SkillHealth
@@ -133,8 +134,9 @@ def _window(request: Request) -> int:
 def health_routes(door: HealthDoor) -> list[BaseRoute]:
     """The routes; they come before the generic object routes, whose patterns match the first."""
     of_skill = "/api/v1/domains/{domain}/skills/{skill}"
-    return [
+    routes = [
         ContractRoute("/api/v1/health/skills", door.list_health, _ALL),
         ContractRoute(f"{of_skill}/health", door.get_health, _ONE),
         ContractRoute(f"{of_skill}/revisions-in-use", door.revisions_in_use, _IN_USE),
     ]
+    return [*routes, *refusals(routes)]

@@ -35,9 +35,9 @@ class WatchesSuite(KindFixtures):
         before = await ward.version()
         other = Ward(ward.store, ward.kind + "x")
         for side, domain in [(other, "d1"), (ward, "d2"), (ward, ""), (ward, "d1")]:
-            await side.create(f"of-{domain}", domain=domain)
+            await side.create(f"of-{domain or 'cluster'}", domain=domain)
         assert told(await take(ward.watch(before, domain="d1"), 1)) == [("ADDED", "of-d1")]
-        assert told(await take(ward.watch(before, domain=""), 1)) == [("ADDED", "of-")]
+        assert told(await take(ward.watch(before, domain=""), 1)) == [("ADDED", "of-cluster")]
         assert len(await take(ward.watch(before), 3)) == 3
 
     async def test_watch_hears_of_writes_by_other_processes(self, ward: Ward, elsewhere: Ward) -> None:
