@@ -47,7 +47,7 @@ class Authenticator:
             raise Unauthorized("this is not an API key of Aspora; a key looks like aspora_<id>_<secret>")
         key = await self._reader.get("ApiKey", key_id.name, domain=key_id.domain)
         if key is None or not matches(text, str(key["spec"].get("keyHash", ""))):
-            raise Unauthorized("the API key is unknown or revoked")
+            raise Unauthorized("the API key is unknown or revoked; ask for a new one")
         expires_at = _expiry(key)
         if expires_at is not None and expires_at <= self._clock.now():
             raise Unauthorized(f"the API key {key_id} expired at {key['spec']['expiresAt']}; ask for a new one")

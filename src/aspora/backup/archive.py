@@ -125,7 +125,7 @@ def members_of(path: Path) -> Generator[tuple[str, bytes]]:
     except tarfile.TarError as e:
         raise BackupDamaged(f"{str(path)!r} is no whole backup of Aspora ({e}); use another") from None
     except OSError as e:
-        raise Unavailable(f"{str(path)!r} can't be read: {e.strerror}") from None
+        raise Unavailable(f"{str(path)!r} can't be read: {e.strerror}; name a backup that is there and yours") from None
 
 
 def read_contents(path: Path) -> Contents:

@@ -26,7 +26,9 @@ def find_key(text: str, path: Path) -> SecretKey | None:
     except UnicodeDecodeError:
         return parse_secret_key("")
     except OSError as e:
-        raise Forbidden(f"the secret key file {str(path)!r} can't be read: {e.strerror}") from None
+        raise Forbidden(
+            f"the secret key file {str(path)!r} can't be read: {e.strerror}; let this user read it"
+        ) from None
 
 
 def write_key(path: Path, text: str) -> None:
@@ -53,7 +55,7 @@ def write_key(path: Path, text: str) -> None:
     except FileExistsError:
         raise Conflict(f"{str(path)!r} is there already and is not overwritten; move it away first") from None
     except OSError as e:
-        raise Forbidden(f"the secret key can't be written to {str(path)!r}: {e.strerror}") from None
+        raise Forbidden(f"the secret key can't be written to {str(path)!r}: {e.strerror}; name another place") from None
     finally:
         with suppress(FileNotFoundError):
             scratch.unlink()

@@ -141,7 +141,7 @@ class HistoryHandlers:
         if allowed is None:
             return None
         if not allowed:
-            raise Forbidden(f"{caller.name!r} may not {verb} {plural} anywhere")
+            raise Forbidden(f"{caller.name!r} may not {verb} {plural} anywhere; bind a role that allows it to them")
         return tuple(sorted(allowed))
 
     async def _require_domain(self, domain: str) -> None:

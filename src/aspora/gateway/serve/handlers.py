@@ -202,5 +202,7 @@ class ServeHandlers:
         if allowed is None:
             return None
         if not allowed - {""}:
-            raise Forbidden(f"{caller.name!r} may not {verb} {PLURAL} in any domain")
+            raise Forbidden(
+                f"{caller.name!r} may not {verb} {PLURAL} in any domain; bind a role that allows it to them"
+            )
         return sorted(allowed - {""})

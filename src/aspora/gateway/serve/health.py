@@ -85,7 +85,9 @@ class HealthDoor:
         window = _window(request)
         allowed = domains_allowed(caller_of(request), "list", PLURAL)
         if allowed is not None and not allowed - {""}:
-            raise Forbidden(f"{caller_of(request).name!r} may not list {PLURAL} in any domain")
+            raise Forbidden(
+                f"{caller_of(request).name!r} may not list {PLURAL} in any domain; bind a role that allows it to them"
+            )
         numbers = await self._numbers(window)
         items = [
             health.to_wire(window_seconds=window)
