@@ -206,10 +206,12 @@ async def proxy_to(target: int | str) -> AsyncGenerator[Proxy]:
         yield proxy
     finally:
         server.close()
+        await asyncio.sleep(0)  # a connection that has just been taken gets its task
         for task in list(proxy._tasks):
             task.cancel()
         await asyncio.gather(*proxy._tasks, return_exceptions=True)
         await server.wait_closed()
+        await asyncio.sleep(0)  # what was hung up is closed in the loop's next turn
 
 
 @contextlib.contextmanager

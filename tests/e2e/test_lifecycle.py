@@ -44,7 +44,7 @@ def processes_using(folder: Path) -> list[str]:
         except OSError:
             continue
         if str(folder).encode() in text and state != "Z":
-            found.append((entry / "cmdline").read_text().replace("\0", " "))
+            found.append(text.partition(b"\0\0")[0].decode(errors="replace").replace("\0", " "))
     return found
 
 

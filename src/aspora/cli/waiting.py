@@ -1,6 +1,5 @@
 """Waiting until an object is as somebody wants it: what may be wished for, and looking until it is so."""
 
-import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -180,17 +179,16 @@ def _watched(rest: Rest, target: Target, wish: Wish, *, deadline: float, tell: C
     page = rest.call("GET", path, query=query)
     obj: Wire | None = page["items"][0] if page["items"] else None
     _present(obj, target, wish)
-    left_seconds = deadline - time.monotonic()
-    if wish.holds(obj) or left_seconds <= 0:
+    if wish.holds(obj):
         return obj
-    asked = {**query, "timeoutSeconds": min(3600, math.ceil(left_seconds))}
     stream = changes(
         rest,
         path,
-        query=asked,
+        query=query,
         since=page["metadata"]["resourceVersion"],
         tell=tell,
         sleep=lambda seconds: _sleep_before(deadline, seconds),
+        left_seconds=lambda: deadline - time.monotonic(),
     )
     try:
         for event in stream:

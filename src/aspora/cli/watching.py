@@ -1,5 +1,6 @@
 """Changes of a list as they come, over streams that end and connections that break."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -24,6 +25,7 @@ def changes(
     accept: str = "",
     tell: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
+    left_seconds: Callable[[], float] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Every change after the resource version `since`, once each; goes on until the caller stops asking.
 
@@ -31,6 +33,7 @@ def changes(
         query: The selectors of the list.
         accept: The form of the objects; "" for plain ones.
         tell: Hears that the connection is gone and tried again.
+        left_seconds: Asked before each connection; when nothing is left the changes end. None for as long as it takes.
 
     Raises:
         Expired: The history after the last change is gone: list again.
@@ -39,6 +42,10 @@ def changes(
     tries = 0
     while True:
         asked = {**query, "watch": "true", "resourceVersion": since}
+        if left_seconds is not None:
+            if left_seconds() <= 0:
+                return
+            asked["timeoutSeconds"] = min(3600, math.ceil(left_seconds()))
         headers = {"Accept": accept} if accept else None
         try:
             for event in rest.stream(path, query=asked, headers=headers, idle_seconds=IDLE_SECONDS):

@@ -13,6 +13,7 @@ from aspora.controllers.interface import ControllerParts, Policy
 from aspora.kit.clock import Clock
 from aspora.meta.errors import Conflict, NotFound
 from aspora.reconcile.controller import Controller
+from aspora.reconcile.informer import request_of
 from aspora.reconcile.informers import Informers
 from aspora.reconcile.interface import Request, Result
 
@@ -119,6 +120,7 @@ def build(parts: ControllerParts) -> Controller:
     """The controller that keeps the number of revisions in bounds."""
     reconciler = RevisionReconciler(parts.client, parts.records, parts.informers, parts.clock, parts.policy)
     controller = Controller("revisions", reconciler, workers=1)
+    controller.watch(parts.informers.of("Skill"), lambda obj: [request_of(obj)])
     controller.watch(parts.informers.of("Revision"), _its_skill)
     controller.watch(parts.informers.of("Route"), _its_skill)
     return controller

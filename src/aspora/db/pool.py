@@ -267,10 +267,11 @@ def connection_parameters(
     }
     options = [*(f"-c {name}={value}" for name, value in settings.items()), str(own.get("options") or ""), _ISOLATION]
     return {
-        "application_name": application_name,
         "connect_timeout": max(2, round(connect_timeout_seconds)),
         **KEEPALIVE,
         **own,
+        # By this name a restore knows who else is at work here, whatever the DSN says.
+        "application_name": application_name,
         "options": " ".join(option for option in options if option),
     }
 

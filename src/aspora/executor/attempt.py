@@ -21,6 +21,9 @@ from aspora.records.rows import Claim
 T = TypeVar("T")
 _RETRY_SECONDS: Final = 0.2
 
+Settle = Callable[[Claim], Awaitable[None]]
+"""Sees to what an earlier attempt began and told no end of; see `Attempts.settle`."""
+
 
 class Attempts:
     """Makes attempts.
@@ -39,13 +42,25 @@ class Attempts:
         handler: Worker,
         agent: Worker,
         clock: Clock,
+        settle: Settle | None = None,
     ) -> None:
+        self._settle = settle
         self._plans = plans
         self._artifacts = artifacts
         self._blobs = blobs
         self._handler = handler
         self._agent = agent
         self._clock = clock
+
+    async def settle(self, claim: Claim) -> None:
+        """See to what an earlier attempt began and told no end of, before anything else can end the execution.
+
+        Raises:
+            ExecutionFailed: A write is in doubt (`EffectInDoubt`).
+            Superseded: The attempt is fenced.
+        """
+        if self._settle is not None:
+            await self._settle(claim)
 
     async def make(self, trace: Trace, journal: Journal) -> Given:
         """Run the execution once.
@@ -55,6 +70,7 @@ class Attempts:
             Superseded: Another attempt has taken it over.
         """
         claim = trace.claim
+        await self.settle(claim)
         left_seconds = self._left_seconds(claim)
         async with AsyncExitStack() as held:
             with trace.stage("artifact"):

@@ -1,6 +1,7 @@
 """From a claim to a written end: runs the attempt so that it can be cancelled, and writes what became of it, once."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -83,6 +84,8 @@ class Conductor:
     async def _ending(self, trace: Trace, journal: Journal) -> Ending:
         claim = trace.claim
         if claim.cancel_requested:
+            with contextlib.suppress(ExecutionFailed):
+                await self._attempts.settle(claim)
             return self._cancelled(trace)
         task = asyncio.create_task(self._attempts.make(trace, journal), name=f"attempt-{claim.id}")
         with self._running.entered(claim.id, task):

@@ -16,6 +16,7 @@ from aspora.executor.results import Given, keep_result
 from aspora.executor.work import Work
 from aspora.kit.clock import Clock
 from aspora.meta.errors import Internal, Invalid, Unavailable
+from aspora.records.rows import Claim
 from aspora.sandbox.interface import Job, Outcome, RunId, SandboxDriver
 
 _MAX_OUTPUT_CHARACTERS: Final = 8192
@@ -56,13 +57,16 @@ class HandlerWorker:
 
         return Given.from_json(await work.journal.step(_STEP, run))
 
+    async def settle_earlier(self, claim: Claim) -> None:
+        """Before a rerun: a write that an earlier attempt left in doubt ends the execution; see `effect_calls`."""
+        if self._effects is not None:
+            await self._effects.of(claim, {}).settle_earlier()
+
     async def _run(self, work: Work) -> Mapping[str, Any]:
         permissions = work.plan.spec.permissions
         effects = (
             self._effects.of(work.claim, {api.name: api.access for api in permissions.apis}) if self._effects else None
         )
-        if effects is not None:
-            await effects.settle_earlier()
         with work.trace.stage("artifact"):
             folder = await self._prepare(work.folder)
         run_id = RunId(f"{work.claim.id}.{work.claim.attempt}")

@@ -173,21 +173,23 @@ class _Executor:
 
     def _make_conductor(self) -> Conductor:
         parts = self._parts
+        handler = HandlerWorker(
+            parts.driver,
+            driver_name=self._config.driver_name,
+            blobs=parts.blobs,
+            effects=EffectCalls(
+                Effects(parts.database), connectors=parts.connectors, blobs=parts.blobs, clock=parts.clock
+            ),
+            clock=parts.clock,
+        )
         attempts = Attempts(
             plans=Plans(parts.revisions, meter=CacheCounts(parts.metrics, "revisions")),
             artifacts=parts.artifacts,
             blobs=parts.blobs,
-            handler=HandlerWorker(
-                parts.driver,
-                driver_name=self._config.driver_name,
-                blobs=parts.blobs,
-                effects=EffectCalls(
-                    Effects(parts.database), connectors=parts.connectors, blobs=parts.blobs, clock=parts.clock
-                ),
-                clock=parts.clock,
-            ),
+            handler=handler,
             agent=self._agent,
             clock=parts.clock,
+            settle=handler.settle_earlier,
         )
         return Conductor(
             attempts=attempts,

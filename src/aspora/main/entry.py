@@ -4,8 +4,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from aspora.cli.app import main as run_command_line
-from aspora.kit.registry import load_object
+try:
+    from aspora.cli.app import main as run_command_line
+    from aspora.kit.registry import load_object
+except KeyboardInterrupt:
+    # Ctrl-C so early that nobody is there yet to say it in words.
+    sys.exit(130)
 
 PLATFORM = {
     "up": "aspora.main.up:up",

@@ -14,6 +14,7 @@ from typing import Final
 
 from aspora.access.keys import mint_key
 from aspora.apis.builtins import load_kinds
+from aspora.apis.conversion import KindForms
 from aspora.artifacts.interface import ArtifactStore
 from aspora.client.interface import Client
 from aspora.db.listen import Listener
@@ -78,7 +79,7 @@ class ProcessKey:
         Raises:
             Unavailable: The database can't be reached.
         """
-        await self._bootstrap.run(shipped=(), keys=[self._key()])
+        await self._bootstrap.ensure_keys([self._key()])
 
     async def run(self, stop: asyncio.Event) -> None:
         """Renew until told to stop; a failed renewal is tried again long before the key expires."""
@@ -108,8 +109,10 @@ class ProcessKey:
 async def wait_accepted(client: Client, url: str, stop: asyncio.Event) -> bool:
     """Wait until a gateway answers and knows our key; False when told to stop first.
 
+    A gateway that does not know it may not have seen it yet, or be one of another database: the log says which URL.
+
     Raises:
-        StatusError: A gateway answers, but not as one of the same database would.
+        StatusError: A gateway answers with another error.
     """
     attempt = 0
     while not stop.is_set():
@@ -117,7 +120,7 @@ async def wait_accepted(client: Client, url: str, stop: asyncio.Event) -> bool:
             await client.get("Domain", DEFAULT_DOMAIN)
         except (Unavailable, Timeout, Unauthorized) as error:
             if attempt % 10 == 0:
-                _log.warning("waiting for a gateway", url=url, reason=error.reason, why=error.message)
+                _log.warning("waiting for a gateway of this database", url=url, reason=error.reason, why=error.message)
         else:
             return True
         await wait_for_event(stop, _BACKOFF.delay_seconds(attempt))
@@ -128,10 +131,11 @@ async def wait_accepted(client: Client, url: str, stop: asyncio.Event) -> bool:
 def _bootstrap(database: Database, dsn: str, artifacts: ArtifactStore, clock: Clock) -> Bootstrap:
     """The object door's, over a view that nobody runs: it reads the database each time, which is rare here."""
     metrics = Metrics()
-    store = PostgresStore(database, Listener(dsn, (CHANNEL,)), clock)
+    kinds = list(load_kinds())
+    store = PostgresStore(database, Listener(dsn, (CHANNEL,)), clock, forms=KindForms(kinds))
     parts = assemble(
         store=store,
-        kinds=list(load_kinds()),
+        kinds=kinds,
         tail_age_seconds=store.tail_age_seconds,
         artifacts=artifacts,
         clock=clock,

@@ -114,9 +114,14 @@ from released
 returning id
 
 -- name: reap_lost
--- Durable executions come back through their workflow, unless it is too late for them or somebody cancelled them.
+-- Durable executions come back through their workflow, unless it is too late for them or somebody cancelled them. What
+-- ends here with a write begun and never told of ends in doubt.
 with lost as (
     select e.id, e.day, e.owner_node as node,
+        exists (
+            select from effects as f
+            where f.execution_id = e.id and f.day = e.day and f.state in ('intent', 'in_doubt') and not f.idempotent
+        ) as in_doubt,
         case when e.cancel_requested_at is not null then 'Cancelled'
             when e.deadline <= now() then 'Failed'
             else 'Pending' end as next
@@ -129,14 +134,26 @@ with lost as (
         and (e.class = 'inline' or e.deadline <= now() or e.cancel_requested_at is not null)
     limit %(limit)s
     for update of e skip locked
+), doubted as (
+    update effects as f set state = 'in_doubt'
+    from lost
+    where f.execution_id = lost.id and f.day = lost.day and f.state = 'intent' and lost.next <> 'Pending'
 ), moved as (
     update executions as e
     set state = lost.next,
-        reason = case lost.next when 'Failed' then 'NodeLost' when 'Cancelled' then 'Cancelled' else '' end,
-        message = case lost.next
-            when 'Failed' then format('node %%s stopped answering during attempt %%s and the deadline has passed', lost.node, e.attempt)
-            when 'Cancelled' then 'cancelled; its node was lost meanwhile'
+        reason = case
+            when lost.next = 'Failed' and lost.in_doubt then 'EffectInDoubt'
+            when lost.next = 'Failed' then 'NodeLost'
+            when lost.next = 'Cancelled' then 'Cancelled'
             else '' end,
+        message = case
+            when lost.next = 'Pending' then ''
+            when lost.in_doubt then format(
+                'node %%s stopped answering during attempt %%s with a write begun; whether that was done is unknown:'
+                ' look before you run it again', lost.node, e.attempt)
+            when lost.next = 'Failed'
+                then format('node %%s stopped answering during attempt %%s and the deadline has passed', lost.node, e.attempt)
+            else 'cancelled; its node was lost meanwhile' end,
         owner_node = case when lost.next = 'Pending' then null else e.owner_node end,
         owner_epoch = case when lost.next = 'Pending' then null else e.owner_epoch end,
         finished_at = case when lost.next = 'Pending' then null else now() end

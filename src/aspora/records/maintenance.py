@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from aspora.db.migrate import ensure_partitions
 from aspora.db.pool import Database
@@ -10,7 +9,7 @@ from aspora.db.retention import Retained
 from aspora.kit.supervise import wait_for_event
 from aspora.records import idempotency
 from aspora.records.nodes import Nodes
-from aspora.records.retention import DEFAULT_DAYS, RETAINED, retain
+from aspora.records.retention import DEFAULT_DAYS, RETAINED, present_day, retain
 
 PARTITIONED_TABLES = ("executions", "execution_events", "model_calls", "effects", "events")
 DAYS_AHEAD = 4
@@ -30,8 +29,9 @@ async def maintain(
         for table in PARTITIONED_TABLES:
             await ensure_partitions(connection, table, DAYS_AHEAD)
         await idempotency.forget_expired(connection)
+        today = await present_day(connection)
     await Nodes(database).forget_dead()
-    await retain(database, keep_days=keep_days, today=datetime.now(UTC).date(), tables=retained)
+    await retain(database, keep_days=keep_days, today=today, tables=retained)
 
 
 async def maintain_records(

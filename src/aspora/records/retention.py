@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final
 
-from aspora.db.pool import Database
+from aspora.db.pool import Connection, Database
 from aspora.db.queries import Queries
 from aspora.db.retention import Retained, drop_days
 
@@ -21,6 +21,12 @@ DEFAULT_DAYS: Final = 90
 _queries = Queries.load("aspora.records", "retention.sql")
 
 
+async def present_day(connection: Connection) -> date:
+    """The UTC day by the database's clock: a process whose own is years ahead must drop nothing by it."""
+    day: date = await _queries.fetch_value(connection, "present_day")
+    return day
+
+
 async def retain(
     database: Database, *, keep_days: int, today: date, tables: Sequence[Retained] = RETAINED
 ) -> dict[str, list[date]]:
@@ -28,7 +34,7 @@ async def retain(
 
     Args:
         keep_days: Whole UTC days before today whose records stay.
-        today: The present UTC day.
+        today: The present UTC day, by the database.
         tables: Which; other packages bring their own.
 
     Returns:

@@ -1,6 +1,7 @@
 """Where the key lies: a file of mode 0600, or a setting. It is made once and never overwritten."""
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def write_key(path: Path, text: str) -> None:
         Conflict: A file is there already: a key is never overwritten.
         Forbidden: It can't be written there.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "w", encoding="ascii") as file:

@@ -47,7 +47,8 @@ select written.outcome, written.result, written.present_version
 from given
 cross join lateral aspora_write_doubtful_objects(given.writes)
     with ordinality as written (outcome, result, present_version, place)
-cross join lateral aspora_audit_write(given.writes[written.place]::jsonb, written.outcome, written.result)
+cross join lateral aspora_audit_write(
+    case when written.outcome <> 'refused' then given.writes[written.place]::jsonb end, written.outcome, written.result)
 order by written.place
 
 -- name: read_position

@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+import json
 import os
+import uuid
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,10 +28,11 @@ from aspora.main.backups import AFTER_LOAD, LIST_DIGESTS, open_for_operator
 from aspora.meta.errors import Conflict, Expired, Unavailable
 from aspora.meta.names import NodeId
 from aspora.records.executions import Executions
-from aspora.records.ids import execution_id
+from aspora.records.ids import day_of, execution_id
 from aspora.records.nodes import NodeFacts, Nodes
 from aspora.records.rows import NewExecution
 from aspora.store.interface import Key, Write
+from aspora.store.payload import payload
 from aspora.store.postgres import CHANNEL, PostgresStore
 from aspora.testing.postgres import SharedPostgres
 
@@ -135,9 +138,10 @@ async def new_running(dsn: str, *, effect: str = "", claimed: bool = True) -> st
         if effect:
             async with database.connection() as connection:
                 await connection.execute(
-                    b"insert into effects (execution_id, connector, operation, arguments_digest, occurrence, state,"
-                    b" idempotent, owner_epoch) values (%s, 'crm', 'post', 'd', 0, 'intent', %s, 1)",
-                    [new.id, effect == "idempotent"],
+                    b"insert into effects (execution_id, day, connector, operation, arguments_digest, occurrence,"
+                    b" state, idempotent, attempt, owner_epoch)"
+                    b" values (%s, %s, 'crm', 'post', 'd', 0, 'intent', %s, 1, 1)",
+                    [new.id, day_of(new.id), effect == "idempotent"],
                 )
     return str(new.id)
 
@@ -270,8 +274,10 @@ async def test_an_older_schema_is_restored_and_brought_up(empty: str, dsn: str, 
     old = [m for m in load_migrations() if m.number <= 3]
     async with await Database.open(empty, max_size=1) as database:
         await migrate(database, old)
-    async with store_on(empty) as store:
-        await store.write([skill("one")])
+    async with await Database.open(empty, max_size=1) as database, database.connection() as connection:
+        # As the code of that schema wrote.
+        item = payload(skill("one"), uid=str(uuid.uuid4()), at="2026-01-01T00:00:00.000Z")
+        await connection.execute(b"select aspora_write_objects(%s::jsonb)", [json.dumps([item])])
     await back_up(empty, tmp_path / "b.tar", tmp_path / "a")
     assert max(n for n, _, _ in read_contents(tmp_path / "b.tar").head.migrations) == 3
     done = await put_back(dsn, tmp_path / "b.tar", tmp_path / "a", replaces=True)

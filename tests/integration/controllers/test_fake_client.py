@@ -21,7 +21,7 @@ def _spec(text: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def plain(obj: Mapping[str, Any]) -> dict[str, Any]:
-    varies = {"uid", "resourceVersion", "creationTimestamp"}
+    varies = {"uid", "resourceVersion", "creationTimestamp", "managedFields"}
     metadata = {k: v for k, v in obj["metadata"].items() if k not in varies and v not in ([], {})}
     if "deletionTimestamp" in metadata:
         metadata["deletionTimestamp"] = "set"

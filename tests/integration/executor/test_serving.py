@@ -182,7 +182,7 @@ async def test_a_unique_beginning_of_an_id_is_enough(site: Any) -> None:
     assert unique.body["metadata"]["name"] == first
     assert (ambiguous.status, ambiguous.body["reason"]) == (409, "Conflict")
     assert first in ambiguous.body["message"]
-    assert (unknown.status, nonsense.status, elsewhere.status) == (404, 400, 404)
+    assert (unknown.status, nonsense.status, elsewhere.status) == (404, 404, 404)
 
 
 async def test_tables_and_descriptions_for_people(site: Any) -> None:

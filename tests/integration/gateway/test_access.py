@@ -78,6 +78,8 @@ async def test_lists_and_watches_over_all_domains_show_only_ones_own(world: Any)
         await world.post("/api/v1/domains/ecm/skills", skill("secret"))
         await world.post("/api/v1/domains/fraud/skills", skill("mine"))
         event = await lines.next()
+        while event["type"] == "BOOKMARK":
+            event = await lines.next()
         assert event["object"]["metadata"]["name"] == "mine"
     hidden = await ann.get("/api/v1/skills?fieldSelector=metadata.domain=ecm")
     assert hidden.json()["items"] == []

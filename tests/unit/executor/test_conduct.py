@@ -27,6 +27,10 @@ class Scripted:
         self.written: list[tuple[Ending, list[str]]] = []
         self.sent: list[str] = []
         self.still_open = False
+        self.settled = ""
+
+    async def settle(self, claim: Claim) -> None:
+        self.settled = claim.id
 
     async def make(self, trace: Any, journal: Any) -> Given:
         trace.emit("Log")

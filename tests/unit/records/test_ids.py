@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aspora.meta.errors import BadRequest, NotFound
+from aspora.meta.errors import NotFound
 from aspora.records.ids import day_of, days_of_prefix, execution_id, is_execution_id
 
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
@@ -40,7 +40,7 @@ def test_what_is_no_id_names_no_execution(text: str) -> None:
     "prefix", ["", "EX", "EXEC-x", "EXEC-20260218-", "EXEC-20260218120000-7f3a09c1a", "EXEC-20261350"]
 )
 def test_what_no_id_begins_with_is_refused(prefix: str) -> None:
-    with pytest.raises(BadRequest):
+    with pytest.raises(NotFound):
         days_of_prefix(prefix)
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from aspora.access.defaults import PLATFORM_ADMIN, SYSTEM_CONTROLLER, SYSTEM_EXECUTOR, default_roles
@@ -24,6 +24,9 @@ from aspora.store.interface import Store
 from aspora.telemetry.logs import get_logger
 
 log = get_logger(__name__)
+
+CLOCK_DOUBT = timedelta(days=1)
+"""A key of another process goes this long after its end, since clocks of hosts differ."""
 
 SHIPPED = "aspora.dev/shipped-digest"
 START_LABEL = "aspora.dev/start-key"
@@ -104,6 +107,10 @@ class Bootstrap:
         """Domain and roles, then what is `shipped` (providers and models), then each key with its owner's binding."""
         for obj in (_default_domain(), *default_roles(), *shipped):
             await self._ensure(obj)
+        await self.ensure_keys(keys)
+
+    async def ensure_keys(self, keys: Iterable[StartKey]) -> None:
+        """Each key with its owner's binding, and nothing that a release brings along."""
         for key in keys:
             for role in key.roles:
                 await self._ensure(_binding(key, role))
@@ -161,7 +168,9 @@ class Bootstrap:
         await self._try(self._writes.create(INTERNAL_CALLER, self._target(obj), obj, dry_run=False))
 
     async def _start_keys(self, owner: str) -> Sequence[Mapping[str, Any]]:
-        found = await self._store.list("ApiKey", domain="", labels=[Requirement(START_LABEL, "=", (owner,))])
+        found = await self._store.list(
+            "ApiKey", domain="", labels=[Requirement(START_LABEL, "=", (owner,))], limit=5000
+        )
         return found.items
 
     async def _renew(self, old: Mapping[str, Any], key: StartKey) -> None:
@@ -173,7 +182,7 @@ class Bootstrap:
 
     def _is_expired(self, obj: Mapping[str, Any]) -> bool:
         text = obj["spec"].get("expiresAt")
-        return text is not None and datetime.fromisoformat(text) <= self._clock.now()
+        return text is not None and datetime.fromisoformat(text) + CLOCK_DOUBT <= self._clock.now()
 
     async def _delete(self, obj: Mapping[str, Any]) -> None:
         same = Preconditions(uid=obj["metadata"]["uid"])
