@@ -11,6 +11,7 @@ from tests.integration.records.test_records import (
     insert,
     lapse,
     now,
+    pass_deadline,
     register,
     state_of,
     succeeded,
@@ -244,3 +245,23 @@ async def test_effects_lie_in_the_partition_of_their_execution(database: Databas
         row = await cursor.fetchone()
     assert row is not None
     assert (row["day"], row["part"]) == (claim.day, f"effects_p{claim.day:%Y%m%d}")
+
+
+@pytest.mark.parametrize(
+    ("key", "idempotent", "expected"),
+    [
+        (WRITE, False, ("Failed", "EffectInDoubt")),
+        (KEYED, True, ("Failed", "NodeLost")),
+    ],
+)
+async def test_what_a_lost_node_left_too_late_ends_in_doubt_when_it_had_begun_a_write(
+    database: Database, key: EffectKey, idempotent: bool, expected: tuple[str, str]
+) -> None:
+    executions, effects = Executions(database), Effects(database)
+    claim = await claim_one(database, durable=True)
+    assert await effects.begin(claim, key, is_write=True, idempotent=idempotent) == Go()
+    await lapse(database, claim.owner)
+    await pass_deadline(database, claim.id)
+    assert [s.id for s in await executions.reap_lost()] == [claim.id]
+    assert await state_of(database, claim.id) == expected
+    assert [row["state"] for row in await effects.of(claim.id)] == ["in_doubt"]
