@@ -164,8 +164,8 @@ class Proxy:
         assert own is not None
         self._tasks.add(own)
         try:
-            await self._flowing.wait()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await self._flowing.wait()
                 far_reader, far_writer = await self._open()
                 self._writers.add(far_writer)
                 pumps = [
@@ -206,12 +206,14 @@ async def proxy_to(target: int | str) -> AsyncGenerator[Proxy]:
         yield proxy
     finally:
         server.close()
-        await asyncio.sleep(0)  # a connection that has just been taken gets its task
+        for _ in range(5):
+            await asyncio.sleep(0)  # a connection that has just been taken gets its task
         for task in list(proxy._tasks):
             task.cancel()
         await asyncio.gather(*proxy._tasks, return_exceptions=True)
         await server.wait_closed()
-        await asyncio.sleep(0)  # what was hung up is closed in the loop's next turn
+        for _ in range(3):
+            await asyncio.sleep(0)  # what was hung up is closed in the loop's next turn
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ A few seconds by default; `ASPORA_TEST_FAULTS=full` (`make test-faults`) makes i
 """
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -21,6 +22,9 @@ from aspora.meta.errors import StatusError, Timeout, Unavailable
 from aspora.testing.folders import throwaway_folder
 from aspora.testing.postgres import fast_folder
 
+# What is hung up in the middle of being opened leaves a socket that goes with the garbage: here, not in another test.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
 IS_FULL = os.environ.get("ASPORA_TEST_FAULTS") == "full"
 AWAY_SECONDS = 10.0 if IS_FULL else 2.0
 ACQUIRE_SECONDS = 1.0
@@ -29,6 +33,13 @@ NOTICED_SECONDS = 4.0
 
 LAG_SECONDS = 3.0
 """Above what a busy machine does to an event loop, below every timeout that might block it."""
+
+
+@pytest.fixture(autouse=True)
+def swept() -> Generator[None]:
+    """No garbage of one test in the next."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

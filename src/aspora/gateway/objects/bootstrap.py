@@ -110,11 +110,20 @@ class Bootstrap:
         await self.ensure_keys(keys)
 
     async def ensure_keys(self, keys: Iterable[StartKey]) -> None:
-        """Each key with its owner's binding, and nothing that a release brings along."""
+        """Each key with its owner's binding; of what a release brings along only roles that are not there yet."""
+        roles = {role["metadata"]["name"]: role for role in default_roles()}
         for key in keys:
             for role in key.roles:
+                await self._ensure_there(roles[role])
                 await self._ensure(_binding(key, role))
             await self._ensure_key(key)
+
+    async def _ensure_there(self, obj: Mapping[str, Any]) -> None:
+        """Create the object when there is none; one of another release stays as it is."""
+        try:
+            await self._store.get(self._target(obj).key)
+        except NotFound:
+            await self._ensure(obj)
 
     async def _ensure(self, obj: Mapping[str, Any]) -> None:
         """Create the object, or bring it up to this release when nobody has edited it."""
