@@ -22,9 +22,6 @@ from aspora.meta.errors import StatusError, Timeout, Unavailable
 from aspora.testing.folders import throwaway_folder
 from aspora.testing.postgres import fast_folder
 
-# What is hung up in the middle of being opened leaves a socket that goes with the garbage: here, not in another test.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-
 IS_FULL = os.environ.get("ASPORA_TEST_FAULTS") == "full"
 AWAY_SECONDS = 10.0 if IS_FULL else 2.0
 ACQUIRE_SECONDS = 1.0
