@@ -23,10 +23,6 @@ from aspora.telemetry.caches import UNCOUNTED
 from aspora.telemetry.metrics import Metrics
 from aspora.testing.artifact_suite import BlobCacheSuite
 
-# A round trip that its deadline ends in the middle of connecting leaves the library a socket that nobody can close: it
-# goes with the garbage, here and not in somebody else's test.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-
 DEADLINE_SECONDS = 0.4
 QUICK_REST = Backoff(base_seconds=0.05, max_seconds=0.05)
 
