@@ -129,14 +129,16 @@ def redis_server() -> Generator[Server]:
 class Proxy:
     """Forwards TCP to a target, a port or a Unix socket, and can fall silent: connections stay open, nothing moves.
 
-    What is silent loses what was sent meanwhile, as a network that drops packets without a word does.
+    What is silent loses what was sent meanwhile, as a network that drops packets without a word does. Made of
+    protocols and not of streams: a connection is known from the moment it is made, so that none is left at the end.
     """
 
     target: int | str
     port: int = 0
     accepted: int = 0
+    closed: bool = False
     _flowing: asyncio.Event = field(default_factory=asyncio.Event)
-    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _ends: set["_End"] = field(default_factory=set)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def fall_silent(self) -> None:
@@ -146,53 +148,108 @@ class Proxy:
     def speak(self) -> None:
         """Bytes pass again on new connections; what was cut in silence is hung up."""
         self._flowing.set()
+        for end in list(self._ends):
+            if end.lost_bytes:
+                end.hang_up()
 
     def cut(self) -> None:
         """Hang up all connections."""
-        for writer in self._writers:
-            writer.transport.abort()
+        for end in list(self._ends):
+            end.hang_up()
 
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if isinstance(self.target, str):
-            return await asyncio.open_unix_connection(self.target)
-        return await asyncio.open_connection("127.0.0.1", self.target)
+    async def close(self) -> None:
+        """Hang up, and come back when no connection is left."""
+        self.closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._ends:
+            self.cut()
+            await asyncio.sleep(0)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.accepted += 1
-        self._writers.add(writer)
-        own = asyncio.current_task()
-        assert own is not None
-        self._tasks.add(own)
+    def _accept(self) -> "_End":
+        return _End(self, near=True)
+
+    def _made(self, end: "_End", *, near: bool) -> None:
+        self._ends.add(end)
+        if self.closed:
+            end.hang_up()
+        elif near:
+            self.accepted += 1
+            task = asyncio.create_task(self._join(end))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _join(self, near: "_End") -> None:
+        """Connect to the target for a connection that has come; bytes that come before it wait."""
+        await self._flowing.wait()
+        far, loop = _End(self, near=False), asyncio.get_running_loop()
         try:
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await self._flowing.wait()
-                far_reader, far_writer = await self._open()
-                self._writers.add(far_writer)
-                pumps = [
-                    asyncio.create_task(self._pump(reader, far_writer)),
-                    asyncio.create_task(self._pump(far_reader, writer)),
-                ]
-                try:
-                    await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for pump in pumps:
-                        pump.cancel()
-                    await asyncio.gather(*pumps, return_exceptions=True)
-                    self._writers.discard(far_writer)
-                    far_writer.transport.abort()
-        finally:
-            self._tasks.discard(own)
-            self._writers.discard(writer)
-            writer.transport.abort()
+            if isinstance(self.target, str):
+                await loop.create_unix_connection(lambda: far, self.target)
+            else:
+                await loop.create_connection(lambda: far, "127.0.0.1", self.target)
+        except OSError:
+            near.hang_up()
+            return
+        near.join(far)
+        far.join(near)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                if not self._flowing.is_set():
-                    await self._flowing.wait()
-                    return
-                writer.write(data)
-                await writer.drain()
+
+class _End(asyncio.Protocol):
+    """One of a connection's two ends; what it hears goes to the other."""
+
+    def __init__(self, proxy: Proxy, *, near: bool) -> None:
+        self.proxy, self.near = proxy, near
+        self.transport: asyncio.Transport | None = None
+        self.other: _End | None = None
+        self.early = bytearray()
+        self.lost_bytes = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.proxy._made(self, near=self.near)
+
+    def join(self, other: "_End") -> None:
+        """From now on bytes go to the other end."""
+        self.other = other
+        if other.transport is None or other.transport.is_closing():
+            self.hang_up()
+        elif self.early:
+            other.transport.write(bytes(self.early))
+            self.early.clear()
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is None:
+            self.early += data
+        elif not self.proxy._flowing.is_set():
+            self.lost_bytes = True
+        elif self.other.transport is not None:
+            self.other.transport.write(data)
+
+    def pause_writing(self) -> None:
+        """The far side reads slowly: this one hears nothing more meanwhile."""
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other is not None and self.other.transport is not None and not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
+
+    def hang_up(self) -> None:
+        """Close at once, without waiting for what is not written yet."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.proxy._ends.discard(self)
+        if self.other is None:
+            return
+        if self.proxy._flowing.is_set() or self.proxy.closed:
+            self.other.hang_up()
+        else:
+            self.other.lost_bytes = True  # The end of a connection is not heard either.
 
 
 @contextlib.asynccontextmanager
@@ -200,20 +257,14 @@ async def proxy_to(target: int | str) -> AsyncGenerator[Proxy]:
     """A proxy that forwards until told otherwise."""
     proxy = Proxy(target)
     proxy.speak()
-    server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(proxy._accept, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy
     finally:
         server.close()
-        for _ in range(5):
-            await asyncio.sleep(0)  # a connection that has just been taken gets its task
-        for task in list(proxy._tasks):
-            task.cancel()
-        await asyncio.gather(*proxy._tasks, return_exceptions=True)
+        await proxy.close()
         await server.wait_closed()
-        for _ in range(3):
-            await asyncio.sleep(0)  # what was hung up is closed in the loop's next turn
 
 
 @contextlib.contextmanager
