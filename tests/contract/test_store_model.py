@@ -76,7 +76,7 @@ class Model:
         if write.op == "update":
             finalizers = ((write.object or {}).get("metadata") or {}).get("finalizers")
             return "deletionTimestamp" in old["metadata"] and not finalizers
-        return write.op == "delete" and "finalizers" not in old["metadata"]
+        return write.op == "delete" and "finalizers" not in old["metadata"] and write.finalizer is None
 
     def _check_parts(self, write: Write, old: Any, answer: Any) -> None:
         given = write.object or {}
@@ -87,6 +87,14 @@ class Model:
             assert answer["metadata"].get("labels") == labels
         else:
             assert answer["metadata"].get("labels") == old["metadata"].get("labels")
+            assert answer["metadata"].get("finalizers", []) == self._finalizers(write, old)
+
+    def _finalizers(self, write: Write, old: Any) -> list[str]:
+        """After anything but an update: a delete adds its own, unless the object is being deleted already."""
+        held: list[str] = old["metadata"].get("finalizers", [])
+        is_first = write.op == "delete" and "deletionTimestamp" not in old["metadata"]
+        is_added = is_first and write.finalizer is not None and write.finalizer not in held
+        return [*held, *([write.finalizer] if is_added and write.finalizer else [])]
 
 
 def unversioned(obj: Any) -> Any:
@@ -112,11 +120,12 @@ step = st.tuples(
     form,
     st.sampled_from(["none", "present", "stale"]),
     st.sampled_from(["none", "present", "other"]),
+    st.sampled_from([None, "f", "g"]),
 )
 
 
 def to_write(ward: Ward, model: Model, drawn: Any) -> Write:
-    op, name, obj, version, uid = drawn
+    op, name, obj, version, uid, finalizer = drawn
     metadata = model.objects.get(name, {}).get("metadata", {})
     return Write(
         op,
@@ -124,6 +133,7 @@ def to_write(ward: Ward, model: Model, drawn: Any) -> Write:
         None if op == "delete" else obj,
         expected_version={"none": None, "present": metadata.get("resourceVersion"), "stale": "1"}[version],
         expected_uid={"none": None, "present": metadata.get("uid"), "other": model.uids[0]}[uid],
+        finalizer=finalizer if op == "delete" else None,
     )
 
 

@@ -40,6 +40,8 @@ class Write:
         empty_domain: Refuse while any object is in this domain; None when it doesn't matter.
         leader: Refuse when another leader of that name has begun; None for who leads nothing.
         surroundings: What else must be there, or must not.
+        finalizer: By which a `delete` holds its object, set together with the deletionTimestamp; one being deleted
+            already stays as it is. None when nothing but its own finalizers shall hold it.
         audit: Who writes and why, in the words of `aspora.audit`: kept in the same transaction when the write is
             accepted. None to keep nothing.
     """
@@ -53,6 +55,7 @@ class Write:
     empty_domain: str | None = None
     leader: Leadership | None = None
     surroundings: tuple[Surrounding, ...] = ()
+    finalizer: str | None = None
     audit: Wire | None = None
 
 
@@ -134,7 +137,7 @@ class Store(Protocol):
         """Apply a list of writes in order, in one transaction; a refused item never harms its neighbours.
 
         An `update` or `update_status` that changes nothing keeps the version and makes no event. A delete of an object
-        with finalizers sets `deletionTimestamp`; the update that empties them removes it.
+        with finalizers, or with one of its own, sets `deletionTimestamp`; the update that empties them removes it.
 
         Raises:
             Unavailable: The database can't be reached; nothing is known of the outcome.

@@ -17,7 +17,16 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SEEN_BY_ITSELF = frozenset(
     {
         *("op", "kind", "domain", "name", "uid", "at", "object"),
-        *("expectedVersion", "expectedUid", "livesIn", "leader", "audit", "comparedSpec", "convertedStatus"),
+        *(
+            "expectedVersion",
+            "expectedUid",
+            "livesIn",
+            "leader",
+            "finalizer",
+            "audit",
+            "comparedSpec",
+            "convertedStatus",
+        ),
     }
 )
 """Parts of a payload for which no other write of a batch matters, but for the home of `livesIn`."""

@@ -35,6 +35,8 @@ def payload(write: Write, *, uid: str, at: str) -> dict[str, Any]:
         item["audit"] = write.audit
     if write.op == "create":
         item["uid"] = uid
+    if write.op == "delete" and write.finalizer is not None:
+        item["finalizer"] = write.finalizer
     if write.op != "delete":
         item["object"] = _status_of(write) if write.op == "update_status" else _desired(write)
     return item

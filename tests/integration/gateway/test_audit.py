@@ -180,3 +180,13 @@ async def test_pages_and_filters(door: Door) -> None:
     assert await rows(door, "?kind=Skill&since=2999-01-01T00:00:00Z") == []
     for bad in ("?since=yesterday", "?since=2026-01-01", "?continue=x", "?limit=0", "?what=x", "?domain=a&domain=b"):
         assert (await door.api.get(f"/api/v1/audit{bad}")).json()["reason"] == "BadRequest", bad
+
+
+async def test_a_holding_delete_is_one_write_with_one_row(door: Door) -> None:
+    made = (await door.api.post(SKILLS, skill("one"))).json()
+    held = (await door.api.delete(f"{SKILLS}/one?propagationPolicy=Foreground")).json()
+    assert held["metadata"]["finalizers"] == ["foregroundDeletion"]
+    assert "deletionTimestamp" in held["metadata"]
+    row, _ = await rows(door, "?kind=Skill&name=one")
+    assert brief(row) == ("delete", "one", "Accepted")
+    assert row["resourceVersion"] == held["metadata"]["resourceVersion"] != made["metadata"]["resourceVersion"]

@@ -202,29 +202,16 @@ class ObjectWrites:
         admitted = await self._admit("delete", caller, target, old=old, new=None, dry_run=dry_run)
         if dry_run:
             return self._written(target, old, admitted)
-        held = await self._hold(caller, target, old, propagation, origin)
         write = Write(
             "delete",
             target.key,
-            expected_version=_version(held) if preconditions.resource_version else None,
+            expected_version=preconditions.resource_version,
             expected_uid=preconditions.uid or old["metadata"].get("uid"),
             empty_domain=target.key.name if is_domain else None,
+            finalizer=PROPAGATION_FINALIZERS.get(propagation or ""),
             audit=origin.act(caller, "delete").to_wire(),
         )
         return self._written(target, await self._write(caller, target, write, admitted), admitted)
-
-    async def _hold(
-        self, caller: Caller, target: Target, old: Wire, propagation: Propagation | None, origin: Origin
-    ) -> Wire:
-        """The object with the finalizer by which the garbage collector knows the propagation that was asked for."""
-        finalizer = PROPAGATION_FINALIZERS.get(propagation or "")
-        finalizers: list[str] = old["metadata"].get("finalizers", [])
-        if finalizer is None or finalizer in finalizers or "deletionTimestamp" in old["metadata"]:
-            return old
-        held = {**old, "metadata": {**old["metadata"], "finalizers": [*finalizers, finalizer]}}
-        audit = origin.act(caller, "update").to_wire()
-        write = Write("update", target.key, held, expected_version=_version(old), audit=audit)
-        return await self._write(caller, target, write, Admitted(held))
 
     async def replace(
         self,

@@ -4,14 +4,18 @@ What the API has no words for (lists of writes in one transaction, conditions on
 of a list go one by one, and the tests that need more are named in `suite.STORE_ALONE`.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from aspora.client.api_client import ApiClient
+from aspora.client.interface import Propagation
 from aspora.meta.errors import StatusError
+from aspora.meta.objects import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from aspora.meta.selectors import Requirement
 from aspora.store.interface import Event, Key, Page, Wire, Write, WriteResult
+
+_PROPAGATIONS: Mapping[str, Propagation] = {FOREGROUND_FINALIZER: "Foreground", ORPHAN_FINALIZER: "Orphan"}
 
 
 class ClientStore:
@@ -83,6 +87,7 @@ class ClientStore:
                 domain=key.domain or None,
                 uid=write.expected_uid,
                 resource_version=write.expected_version,
+                propagation=_PROPAGATIONS.get(write.finalizer or ""),
             )
         obj = _sent(write)
         if write.op == "create":

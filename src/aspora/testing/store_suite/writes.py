@@ -1,6 +1,8 @@
 """Writes: who may say what, and who wins."""
 
 import asyncio
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from aspora.meta.errors import (
     NotFound,
     StatusError,
 )
-from aspora.store.interface import Write
+from aspora.meta.objects import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
+from aspora.store.interface import Wire, Write
 from aspora.testing.store_suite.harness import KindFixtures, Ward, names, take, told, version_of
 
 
@@ -215,6 +218,70 @@ class WritesSuite(KindFixtures):
             await ward.store.get(ward.key("a"))
         events = await take(ward.watch(version_of(made)), 3)
         assert told(events) == [("MODIFIED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+
+    async def test_a_delete_holds_its_object_by_a_finalizer_of_its_own_in_one_write(self, ward: Ward) -> None:
+        made = await ward.create("a", spec={"n": 1}, finalizers=["own"])
+        delete = Write("delete", ward.key("a"), finalizer=FOREGROUND_FINALIZER)
+        held = await ward.try_write(delete)
+        assert held.object is not None
+        assert not held.is_deleted
+        metadata = held.object["metadata"]
+        assert metadata["finalizers"] == ["own", FOREGROUND_FINALIZER]
+        assert metadata["deletionTimestamp"].endswith("Z")
+        assert (metadata["generation"], held.object["spec"]) == (1, {"n": 1})
+        # Being deleted already, it takes no other way any more.
+        for again in (delete, replace(delete, finalizer=ORPHAN_FINALIZER), replace(delete, finalizer=None)):
+            assert await ward.write(again) == held.object
+        last = {**held.object, "metadata": {**metadata, "finalizers": []}}
+        result = await ward.try_write(Write("update", ward.key("a"), last, expected_version=version_of(held.object)))
+        assert result.is_deleted
+        events = await take(ward.watch(version_of(made)), 2)
+        assert told(events) == [("MODIFIED", "a"), ("DELETED", "a")]
+        assert events[0].object == held.object
+        bare = await ward.create("b")
+        alone = await ward.write(Write("delete", ward.key("b"), finalizer=ORPHAN_FINALIZER))
+        assert alone["metadata"]["finalizers"] == [ORPHAN_FINALIZER]
+        assert told(await take(ward.watch(version_of(bare)), 1)) == [("MODIFIED", "b")]
+
+    async def test_a_holding_delete_that_is_refused_leaves_no_finalizer(self, ward: Ward) -> None:
+        first = await ward.create("a")
+        second = await ward.update(first, spec={"n": 2})
+        delete = Write("delete", ward.key("a"), finalizer=FOREGROUND_FINALIZER)
+        for refused in (
+            replace(delete, expected_version=version_of(first)),
+            replace(delete, expected_uid="other"),
+            replace(delete, expected_version=version_of(second), expected_uid="other"),
+        ):
+            assert isinstance((await ward.try_write(refused)).error, Conflict)
+            assert await ward.store.get(ward.key("a")) == second
+        missing = await ward.try_write(replace(delete, key=ward.key("none")))
+        assert isinstance(missing.error, NotFound)
+        uid = second["metadata"]["uid"]
+        held = await ward.write(replace(delete, expected_version=version_of(second), expected_uid=uid))
+        assert "deletionTimestamp" in held["metadata"]
+
+    async def test_nobody_sees_the_finalizer_of_a_delete_without_the_deletion(
+        self, ward: Ward, elsewhere: Ward
+    ) -> None:
+        made = await ward.create("a")
+
+        async def relabel(side: Ward) -> None:
+            for number in range(6):
+                old = await side.store.get(side.key("a"))
+                with suppress(Conflict):
+                    await side.update(old, labels={"n": str(number)})
+
+        async def delete() -> None:
+            await elsewhere.write(Write("delete", ward.key("a"), finalizer=FOREGROUND_FINALIZER))
+
+        await asyncio.gather(relabel(ward), relabel(elsewhere), delete())
+        final = await ward.store.get(ward.key("a"))
+        seen: list[Wire] = []
+        watching = ward.watch(version_of(made))
+        while not seen or version_of(seen[-1]) != version_of(final):
+            seen += [event.object for event in await take(watching, 1)]
+        assert all(("finalizers" in o["metadata"]) == ("deletionTimestamp" in o["metadata"]) for o in seen)
+        assert final["metadata"]["finalizers"] == [FOREGROUND_FINALIZER]
 
     async def test_a_bad_item_harms_none_of_its_neighbours(self, ward: Ward) -> None:
         old = await ward.create("old")
