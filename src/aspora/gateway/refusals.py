@@ -36,8 +36,9 @@ class Refusals(BaseRoute):
         self._route = Route(path, refuse, methods=_ALL_METHODS)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether the path is the one."""
-        return self._route.matches(scope)
+        """Whether the path is the one, whatever the method."""
+        match, child = self._route.matches(scope)
+        return (Match.NONE if match is Match.NONE else Match.FULL), child
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse."""

@@ -76,7 +76,7 @@ class ObjectApplies:
                 not at the resourceVersion given.
             Invalid: The object is wrong in itself, or says what an apply can't say.
         """
-        require_verb(target.kind, "patch")
+        require_verb(target, "patch")
         require_place(target)
         authorize(caller, "patch", target.plural, target.domain, target.name)
         obj, target = identified(given, target)

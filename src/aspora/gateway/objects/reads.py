@@ -39,7 +39,7 @@ class ObjectReads:
 
     async def get(self, caller: Caller, target: Target) -> Wire:
         """One object, from the database."""
-        require_verb(target.kind, "get")
+        require_verb(target, "get")
         authorize(caller, "get", target.plural, target.domain, target.name)
         return mask(target.kind, await self._store.get(target.key))
 
@@ -47,7 +47,7 @@ class ObjectReads:
         self, caller: Caller, target: Target, selection: Selection, *, limit: int, continue_token: str | None
     ) -> Page:
         """A page of those objects that the caller may see."""
-        require_verb(target.kind, "list")
+        require_verb(target, "list")
         seen = await self.visible(caller, "list", target, selection)
         page = await self._store.list(
             target.kind.kind,

@@ -1,6 +1,6 @@
 """From a path to the kind and the object it names."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,48 +129,74 @@ def require_place(target: Target) -> None:
     Raises:
         NotFound: With the path that would do.
     """
-    if target.domain is None and target.kind.scope is Scope.DOMAIN:
-        plural = target.kind.plural
-        raise NotFound(f"{plural} live in a domain: use /api/v1/domains/DOMAIN/{plural}; this path lists them all")
+    if _is_of_all_domains(target):
+        raise NotFound(_elsewhere(target.kind.plural))
 
 
-def require_creatable(target: Target) -> None:
-    """The path that lists all domains takes no new object.
+_COLLECTION_METHODS: Mapping[str, Sequence[str]] = {"GET": ("list", "watch"), "POST": ("create",)}
+_OBJECT_METHODS: Mapping[str, Sequence[str]] = {
+    "GET": ("get",),
+    "PUT": ("update",),
+    "PATCH": ("patch",),
+    "DELETE": ("delete",),
+}
+_STATUS_METHODS: Mapping[str, Sequence[str]] = {"GET": ("get",), "PUT": ("update",)}
+
+
+def allowed_methods(target: Target) -> Sequence[str]:
+    """The HTTP methods that the target's path answers, in the order of the alphabet."""
+    methods = {method for method, verbs in _methods(target).items() if not target.kind.verbs.isdisjoint(verbs)}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+
+
+def _methods(target: Target) -> Mapping[str, Sequence[str]]:
+    """Method → verbs of which the kind has one, for it to be answered there."""
+    if target.is_status:
+        return _STATUS_METHODS
+    if target.name is not None:
+        return _OBJECT_METHODS
+    # The path that lists all domains takes no new object.
+    return {"GET": _COLLECTION_METHODS["GET"]} if _is_of_all_domains(target) else _COLLECTION_METHODS
+
+
+def _is_of_all_domains(target: Target) -> bool:
+    return target.domain is None and target.kind.scope is Scope.DOMAIN
+
+
+def require_method(target: Target, method: str) -> None:
+    """Refuse a method that the target's path doesn't answer.
 
     Raises:
-        MethodNotAllowed: With the path that would do.
+        MethodNotAllowed: With those that it does, or the path that would do.
     """
-    if target.domain is None and target.kind.scope is Scope.DOMAIN:
-        plural = target.kind.plural
-        raise MethodNotAllowed(
-            f"{plural} live in a domain: use /api/v1/domains/DOMAIN/{plural}; this path lists them all",
-            allowed=("GET", "HEAD"),
-        )
+    allowed, plural = allowed_methods(target), target.kind.plural
+    if method in allowed:
+        return
+    if method == "POST" and target.name is None and _is_of_all_domains(target):
+        raise MethodNotAllowed(_elsewhere(plural), allowed=allowed)
+    for verb in _methods(target).get(method, ()):
+        require_verb(target, verb)
+    raise MethodNotAllowed(
+        f"{method[:20]} is not answered at this path of {plural}; allowed: {', '.join(allowed)}", allowed=allowed
+    )
 
 
-_METHODS = {
-    "get": "GET",
-    "list": "GET",
-    "watch": "GET",
-    "create": "POST",
-    "update": "PUT",
-    "patch": "PATCH",
-    "delete": "DELETE",
-}
-_OF_LISTS = frozenset({"list", "watch", "create"})
-
-
-def require_verb(kind: Kind, verb: str) -> None:
+def require_verb(target: Target, verb: str) -> None:
     """Refuse a verb that the kind doesn't have.
 
     Raises:
         MethodNotAllowed: With those that it has.
     """
+    kind = target.kind
     if verb not in kind.verbs:
         raise MethodNotAllowed(
             f"{kind.plural} have no verb {verb!r}; they have: {', '.join(sorted(kind.verbs))}",
-            allowed=sorted({_METHODS[v] for v in kind.verbs if (v in _OF_LISTS) == (verb in _OF_LISTS)}),
+            allowed=allowed_methods(target),
         )
+
+
+def _elsewhere(plural: str) -> str:
+    return f"{plural} live in a domain: use /api/v1/domains/DOMAIN/{plural}; this path lists them all"
 
 
 def resource_info(kind: Kind) -> ResourceInfo:

@@ -7,7 +7,8 @@ from typing import Any, cast, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Scope, Send
 
 from aspora.access.authorize import is_allowed
 from aspora.client.interface import Propagation
@@ -34,10 +35,11 @@ from aspora.gateway.objects.hidden import check_fields
 from aspora.gateway.objects.identity import can_i_body, who_am_i
 from aspora.gateway.objects.merge_patch import MERGE_PATCH_TYPE
 from aspora.gateway.objects.reads import ObjectReads, Selection
-from aspora.gateway.objects.resources import Resources, Target, require_creatable
+from aspora.gateway.objects.resources import Resources, Target, require_method
 from aspora.gateway.objects.watches import ObjectWatches, WatchEvent, watch_seconds
 from aspora.gateway.objects.writes import ObjectWrites, Preconditions, Written
 from aspora.gateway.origin import FIELD_MANAGER, Origin, origin_of
+from aspora.gateway.refusals import refusals
 from aspora.gateway.streams import LinesResponse, Streams
 from aspora.kit.clock import Clock
 from aspora.meta.errors import BadRequest
@@ -115,14 +117,14 @@ class ObjectDoor:
 
     async def create(self, request: Request) -> Response:
         """Store a new object."""
-        require_creatable(self._target(request))
+        target = self._target(request)
         query = query_of(request, _WRITE)
         dry_run = _dry_run(query)
         obj = await read_json_object(request)
         if isinstance(obj.get("metadata"), Mapping):
             note_name(request, obj["metadata"].get("name"))
         written = await self.writes.create(
-            caller_of(request), self._target(request), obj, dry_run=dry_run, origin=_origin(request, query)
+            caller_of(request), target, obj, dry_run=dry_run, origin=_origin(request, query)
         )
         return _written_response(written, status=200 if dry_run else 201)
 
@@ -219,12 +221,35 @@ class ObjectDoor:
                     event.encodings[framing.name] = frame
                 yield frame
 
+    async def refuse(self, request: Request) -> Response:
+        """Say which methods the path answers."""
+        self.require_method(request)
+        raise AssertionError(f"{request.method} is answered there")
+
+    def require_method(self, request: Request) -> None:
+        """Refuse what the path doesn't answer, before anything else is looked at."""
+        require_method(self._target(request), request.method)
+
     def _target(self, request: Request) -> Target:
         path: Mapping[str, str] = request.path_params
         is_status = request.scope["route"].path.endswith("/status")
         return self.resources.target(
             path["plural"], domain=path.get("domain"), name=path.get("name"), is_status=is_status
         )
+
+
+class _ObjectRoute(Route):
+    """Answers its path whatever the method, so that no more general path answers in its place."""
+
+    def __init__(self, door: ObjectDoor, path: str, handlers: Mapping[str, Handler]) -> None:
+        super().__init__(path, _by_method(handlers, otherwise=door.refuse), methods=list(handlers))
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        return (Match.NONE if match is Match.NONE else Match.FULL), child
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
 
 
 def object_routes(door: ObjectDoor) -> list[BaseRoute]:
@@ -235,26 +260,27 @@ def object_routes(door: ObjectDoor) -> list[BaseRoute]:
         ContractRoute("/api/v1/whoami", door.who_am_i, contract.WHO_AM_I),
         ContractRoute("/api/v1/can-i", door.can_i, contract.CAN_I, methods=["POST"]),
     ]
-    routes += _item_routes(door, "/api/v1/{plural}/{name}/status", status=True)
-    routes += _collection_routes(door, "/api/v1/domains/{domain}/{plural}")
-    routes += _item_routes(door, "/api/v1/domains/{domain}/{plural}/{name}")
-    routes += _item_routes(door, "/api/v1/domains/{domain}/{plural}/{name}/status", status=True)
-    routes += _collection_routes(door, "/api/v1/{plural}")
-    routes += _item_routes(door, "/api/v1/{plural}/{name}")
-    return [*routes]
+    answers = [*routes, *refusals(routes)]
+    answers += _item_routes(door, "/api/v1/{plural}/{name}/status", status=True)
+    answers += _collection_routes(door, "/api/v1/domains/{domain}/{plural}")
+    answers += _item_routes(door, "/api/v1/domains/{domain}/{plural}/{name}")
+    answers += _item_routes(door, "/api/v1/domains/{domain}/{plural}/{name}/status", status=True)
+    answers += _collection_routes(door, "/api/v1/{plural}")
+    answers += _item_routes(door, "/api/v1/{plural}/{name}")
+    return answers
 
 
-def _collection_routes(door: ObjectDoor, path: str) -> list[Route]:
-    handlers = {"GET": door.list_or_watch, "POST": _audited(door, door.create, "create")}
-    return [Route(path, _by_method(handlers), methods=list(handlers))]
+def _collection_routes(door: ObjectDoor, path: str) -> list[BaseRoute]:
+    handlers = {"GET": _answered(door, door.list_or_watch), "POST": _audited(door, door.create, "create")}
+    return [_ObjectRoute(door, path, handlers)]
 
 
-def _item_routes(door: ObjectDoor, path: str, *, status: bool = False) -> list[Route]:
+def _item_routes(door: ObjectDoor, path: str, *, status: bool = False) -> list[BaseRoute]:
     update = _audited(door, door.update, "update_status" if status else "update")
-    handlers: dict[str, Handler] = {"GET": door.get, "PUT": update}
+    handlers: dict[str, Handler] = {"GET": _answered(door, door.get), "PUT": update}
     if not status:
         handlers |= {"PATCH": _audited(door, door.patch, "patch"), "DELETE": _audited(door, door.delete, "delete")}
-    return [Route(path, _by_method(handlers), methods=list(handlers))]
+    return [_ObjectRoute(door, path, handlers)]
 
 
 def _audited(door: ObjectDoor, handler: Handler, verb: str) -> Handler:
@@ -265,12 +291,21 @@ def _audited(door: ObjectDoor, handler: Handler, verb: str) -> Handler:
         plural: str = request.path_params["plural"]
         return next((kind.kind for kind in door.resources.kinds() if kind.plural == plural), plural)
 
-    return door.auditor.around(handler, verb=verb_of, kind=kind_of)
+    return door.auditor.around(_answered(door, handler), verb=verb_of, kind=kind_of)
 
 
-def _by_method(handlers: Mapping[str, Handler]) -> Handler:
+def _answered(door: ObjectDoor, handler: Handler) -> Handler:
     async def handle(request: Request) -> Response:
-        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+        door.require_method(request)
+        return await handler(request)
+
+    return handle
+
+
+def _by_method(handlers: Mapping[str, Handler], *, otherwise: Handler) -> Handler:
+    async def handle(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await handlers.get(method, otherwise)(request)
 
     return handle
 

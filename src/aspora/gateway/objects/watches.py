@@ -36,7 +36,7 @@ class ObjectWatches:
         Args:
             since: A resource version; None for all objects as ADDED first, then a BOOKMARK.
         """
-        require_verb(target.kind, "watch")
+        require_verb(target, "watch")
         seen = await self._reads.visible(caller, "watch", target, selection)
         return self._events(target, seen, since)
 

@@ -109,7 +109,7 @@ class ObjectWrites:
             verb: As the audit has it.
             owned: Says who owns which field; None for the caller, who owns what they gave.
         """
-        require_verb(target.kind, "create")
+        require_verb(target, "create")
         require_place(target)
         obj, target = identified(given, target)
         authorize(caller, "create", target.plural, target.domain, target.name)
@@ -131,7 +131,7 @@ class ObjectWrites:
         self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool, origin: Origin = INSIDE
     ) -> Written:
         """Replace spec and metadata of the object that the sender read."""
-        require_verb(target.kind, "update")
+        require_verb(target, "update")
         obj, target = identified(given, target)
         authorize(caller, "update", target.plural, target.domain, target.name)
         old = await self._store.get(target.key)
@@ -142,7 +142,7 @@ class ObjectWrites:
         self, caller: Caller, target: Target, given: Mapping[str, Any], *, dry_run: bool, origin: Origin = INSIDE
     ) -> Written:
         """Replace the status alone."""
-        require_verb(target.kind, "update")
+        require_verb(target, "update")
         obj, target = identified(given, target)
         authorize(caller, "update", target.plural, target.domain, target.name)
         old = await self._store.get(target.key)
@@ -159,7 +159,7 @@ class ObjectWrites:
         self, caller: Caller, target: Target, patch: Mapping[str, Any], *, dry_run: bool, origin: Origin = INSIDE
     ) -> Written:
         """Merge a patch into the object as it is now; unless the patch names a version, a race is run again."""
-        require_verb(target.kind, "patch")
+        require_verb(target, "patch")
         authorize(caller, "patch", target.plural, target.domain, target.name)
         if "status" in patch:
             problem = FieldError(
@@ -192,7 +192,7 @@ class ObjectWrites:
 
         With the propagation `Foreground` or `Orphan` it is held until the garbage collector has seen to what it owns.
         """
-        require_verb(target.kind, "delete")
+        require_verb(target, "delete")
         authorize(caller, "delete", target.plural, target.domain, target.name)
         old = await self._store.get(target.key)
         _require_preconditions(old, preconditions)
