@@ -38,9 +38,9 @@ FUNCTIONS = b"""
     where p.pronamespace = current_schema()::regnamespace and p.proname like 'aspora%' order by 1
 """
 RECORDS = b"""
-    insert into effects (execution_id, connector, operation, arguments_digest, occurrence, state, idempotent,
-        owner_epoch)
-    select id, 'crm', 'post', 'd', 0, 'done', false, 1 from executions;
+    insert into effects (execution_id, day, connector, operation, arguments_digest, occurrence, state, idempotent,
+        attempt, owner_epoch)
+    select id, day, 'crm', 'post', 'd', 0, 'done', false, 1, 1 from executions;
     insert into model_calls (execution_id, day, attempt, at, alias, provider, upstream, outcome, cost_source,
         duration_ms)
     select id, day, 1, now(), 'm', 'p', 'u', 'ok', 'none', 5.0 from executions;

@@ -54,3 +54,9 @@ def test_sql_stays_in_sql_files() -> None:
             if isinstance(node, ast.JoinedStr):
                 text = "".join(v.value for v in node.values if isinstance(v, ast.Constant) and isinstance(v.value, str))
                 assert not statement.search(text), f"{path}:{node.lineno} builds SQL from a string"
+
+
+def test_one_place_says_when_a_nodes_word_counts() -> None:
+    """The fence is the view `live_nodes`; only the nodes' own statements speak of leases."""
+    found = [p.name for p in SRC.rglob("*.sql") if "lease_expires_at" in p.read_text() and "migrations" not in p.parts]
+    assert sorted(found) == ["nodes.sql"]

@@ -23,5 +23,5 @@ order by parent.relname
 
 -- name: nodes
 select
-    (select count(*) from nodes where stopped_at is null and lease_expires_at > now()) as alive,
+    (select count(*) from live_nodes) as alive,
     (select count(*) from executions where state = 'Pending') as waiting

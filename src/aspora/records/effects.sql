@@ -8,10 +8,7 @@ with owned as (
     select e.id, e.day from executions as e
     where e.id = %(id)s and e.day = %(day)s and e.state = 'Running'
         and e.owner_node = %(node)s and e.owner_epoch = %(epoch)s and e.attempt = %(attempt)s
-        and exists (
-            select from nodes as n
-            where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
-        )
+        and exists (select from live_nodes as n where n.id = %(node)s and n.epoch = %(epoch)s)
     for share of e
 ), begun as (
     insert into effects (
@@ -37,10 +34,7 @@ with owned as (
     select e.id, e.day from executions as e
     where e.id = %(id)s and e.day = %(day)s and e.state = 'Running'
         and e.owner_node = %(node)s and e.owner_epoch = %(epoch)s and e.attempt = %(attempt)s
-        and exists (
-            select from nodes as n
-            where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
-        )
+        and exists (select from live_nodes as n where n.id = %(node)s and n.epoch = %(epoch)s)
     for share of e
 )
 update effects as f set attempt = %(attempt)s, owner_epoch = %(epoch)s, state = 'intent'
@@ -56,10 +50,7 @@ with owned as (
     select e.id, e.day from executions as e
     where e.id = %(id)s and e.day = %(day)s and e.state = 'Running'
         and e.owner_node = %(node)s and e.owner_epoch = %(epoch)s and e.attempt = %(attempt)s
-        and exists (
-            select from nodes as n
-            where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
-        )
+        and exists (select from live_nodes as n where n.id = %(node)s and n.epoch = %(epoch)s)
     for share of e
 )
 update effects as f
@@ -77,10 +68,7 @@ with owned as (
     select e.id, e.day from executions as e
     where e.id = %(id)s and e.day = %(day)s and e.state = 'Running'
         and e.owner_node = %(node)s and e.owner_epoch = %(epoch)s and e.attempt = %(attempt)s
-        and exists (
-            select from nodes as n
-            where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
-        )
+        and exists (select from live_nodes as n where n.id = %(node)s and n.epoch = %(epoch)s)
     for share of e
 ), doubted as (
     update effects as f set state = 'in_doubt'

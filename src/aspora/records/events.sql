@@ -11,10 +11,7 @@ from rows from (
 ) with ordinality as e (execution_id, day, attempt, at, type, data, place)
 join executions as x on x.id = e.execution_id and x.day = e.day
 where x.state = 'Running' and x.attempt = e.attempt and x.owner_node = %(node)s and x.owner_epoch = %(epoch)s
-    and exists (
-        select from nodes as n
-        where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
-    )
+    and exists (select from live_nodes as n where n.id = %(node)s and n.epoch = %(epoch)s)
 order by e.place
 
 -- name: list_events

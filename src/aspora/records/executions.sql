@@ -27,10 +27,7 @@ with picked as (
     select id, day from executions
     where state = 'Pending' and class = 'inline' and deadline > now()
         and day >= (now() at time zone 'UTC')::date - 1
-        and exists (
-            select from nodes as n
-            where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
-        )
+        and exists (select from live_nodes as n where n.id = %(node)s and n.epoch = %(epoch)s)
     order by created_at
     limit %(limit)s
     for update skip locked
@@ -47,10 +44,7 @@ returning e.*, extract(epoch from clock_timestamp() - e.created_at)::float8 * 10
 with before as (
     select id, day, state, owner_node, attempt from executions
     where id = %(id)s and day = %(day)s and class = 'durable' and state in ('Pending', 'Running')
-        and exists (
-            select from nodes as n
-            where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
-        )
+        and exists (select from live_nodes as n where n.id = %(node)s and n.epoch = %(epoch)s)
     for update
 ), told as (
     insert into execution_events (execution_id, day, attempt, at, type, data)
@@ -83,10 +77,7 @@ with done as (
         finished_at = %(finished_at)s
     where id = %(id)s and day = %(day)s and state = 'Running'
         and owner_node = %(node)s and owner_epoch = %(epoch)s and attempt = %(attempt)s
-        and exists (
-            select from nodes as n
-            where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
-        )
+        and exists (select from live_nodes as n where n.id = %(node)s and n.epoch = %(epoch)s)
     returning id, day, attempt
 )
 insert into execution_events (execution_id, day, attempt, at, type, data)
@@ -101,10 +92,7 @@ with released as (
     set state = 'Pending', owner_node = null, owner_epoch = null
     where id = %(id)s and day = %(day)s and state = 'Running' and class = 'inline'
         and owner_node = %(node)s and owner_epoch = %(epoch)s and attempt = %(attempt)s
-        and exists (
-            select from nodes as n
-            where n.id = %(node)s and n.epoch = %(epoch)s and n.stopped_at is null and n.lease_expires_at > now()
-        )
+        and exists (select from live_nodes as n where n.id = %(node)s and n.epoch = %(epoch)s)
     returning id, day, attempt
 )
 insert into execution_events (execution_id, day, attempt, at, type, data)
@@ -127,10 +115,7 @@ with lost as (
             else 'Pending' end as next
     from executions as e
     where e.state = 'Running'
-        and not exists (
-            select from nodes as n
-            where n.id = e.owner_node and n.epoch = e.owner_epoch and n.stopped_at is null and n.lease_expires_at > now()
-        )
+        and not exists (select from live_nodes as n where n.id = e.owner_node and n.epoch = e.owner_epoch)
         and (e.class = 'inline' or e.deadline <= now() or e.cancel_requested_at is not null)
     limit %(limit)s
     for update of e skip locked
@@ -276,10 +261,9 @@ with called as (
     )
     select %(id)s, %(day)s, %(attempt)s, %(at)s, %(alias)s, %(provider)s, %(upstream)s, %(outcome)s, %(input_tokens)s,
         %(output_tokens)s, %(cost_micro_usd)s, %(cost_source)s, %(duration_ms)s, not exists (
-            select from executions as e join nodes as n on n.id = e.owner_node and n.epoch = e.owner_epoch
+            select from executions as e join live_nodes as n on n.id = e.owner_node and n.epoch = e.owner_epoch
             where e.id = %(id)s and e.day = %(day)s and e.state = 'Running' and e.attempt = %(attempt)s
                 and e.owner_node = %(node)s and e.owner_epoch = %(epoch)s
-                and n.stopped_at is null and n.lease_expires_at > now()
         )
     returning input_tokens, output_tokens, cost_micro_usd
 )

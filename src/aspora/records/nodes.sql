@@ -19,10 +19,10 @@ select clock_timestamp() as at
 update nodes set stopped_at = now() where id = %(id)s and epoch = %(epoch)s and stopped_at is null
 
 -- name: live_nodes
-select id from nodes where stopped_at is null and lease_expires_at > now()
+select id from live_nodes
 
 -- name: live_with_class
-select count(*) from nodes where stopped_at is null and lease_expires_at > now() and %(class)s = any(classes)
+select count(*) from live_nodes where %(class)s = any(classes)
 
 -- name: list_nodes
 select *, stopped_at is null and lease_expires_at > now() as alive

@@ -1,4 +1,15 @@
--- The store's statements. What writes lies in functions of the migrations 0001_objects and 0008_batched_writes.
+-- The store's statements. What writes lies in functions; the latest version of each, by the migration that holds it
+-- (`create or replace`; tests/meta holds this list to the migrations):
+--
+--   0001  aspora_compact_object_events, aspora_lock_objects, aspora_object_matches
+--   0001  aspora_write_object
+--   0003  aspora_write_objects
+--   0004  aspora_leader_refusal, aspora_place_refusal, aspora_reference_refusal
+--   0005  aspora_audit, aspora_audit_write
+--   0007  aspora_begin_restored_history, aspora_spec_differs
+--   0008  aspora_begin_object_writes, aspora_enter_object_epoch, aspora_write_doubtful_objects
+--   0008  aspora_write_independent_objects
+--   0009  aspora_next_object
 
 -- name: get_object
 select object from objects

@@ -10,8 +10,13 @@ from psycopg import errors, sql
 from tests.integration.gateway.conftest import open_door
 
 from aspora.backup.snapshot import list_tables
-from aspora.db.migrate import load_migrations, migrate
+from aspora.db.listen import Listener
+from aspora.db.migrate import MigrationRefused, load_migrations, migrate
 from aspora.db.pool import Connection, Database
+from aspora.db.queries import Queries
+from aspora.kit.clock import SystemClock
+from aspora.store.interface import Key, Write
+from aspora.store.postgres import CHANNEL, PostgresStore
 from aspora.testing.postgres import SharedPostgres
 
 FIXTURES = sorted((Path(__file__).parents[2] / "data" / "schema").glob("[0-9]*.json"))
@@ -104,6 +109,63 @@ async def test_the_code_of_that_release_still_works_on_the_newest_schema(
                         continue
                     for column in tables[name].keys() - dict(table["columns"]).keys():
                         assert await is_optional(new, name, column), f"an old insert into {name} knows no {column}"
+
+
+STARTS = {3: False, 8: True}
+"""Release → whether its code may start on the newest schema. That of 0003 does not read `compatible-with` and never
+starts on a newer schema; what of it runs already goes on."""
+
+
+async def test_the_code_of_that_release_starts_on_the_newest_schema_when_its_migrations_say_so(
+    release: dict[str, Any], postgres: SharedPostgres
+) -> None:
+    known = [m for m in load_migrations() if m.number <= release["number"]]
+    with postgres.database() as dsn:
+        async with await Database.open(dsn, max_size=1) as database:
+            if STARTS[release["number"]]:
+                assert await migrate(database, known) == []
+            else:
+                with pytest.raises(MigrationRefused, match="newer than this Aspora knows and not made for it"):
+                    await migrate(database, known)
+
+
+async def test_a_process_of_that_release_writes_and_reads_beside_one_of_this(
+    release: dict[str, Any], postgres: SharedPostgres
+) -> None:
+    """Its statements and ours in turns, on one object each."""
+    old = Queries(release["queries"]["store/objects.sql"], source="objects.sql")
+    at = {"at": "2026-11-28T12:00:00.000Z"}
+    with postgres.database() as dsn:
+        async with await Database.open(dsn, max_size=3) as database, database.connection() as connection:
+            store = PostgresStore(database, Listener(dsn, [CHANNEL]), SystemClock())
+
+            async def write(op: str, name: str, **more: Any) -> dict[str, Any]:
+                item = {"op": op, "kind": "K", "domain": "d", "name": name, **at, **more}
+                row = await old.fetch_one(connection, "write_objects", writes=json.dumps([item]))
+                assert row
+                return row
+
+            def form(n: int, *finalizers: str) -> dict[str, Any]:
+                held = {"finalizers": [*finalizers]} if finalizers else {}
+                return {"kind": "K", "metadata": {"name": "a", "domain": "d", **held}, "spec": {"n": n}}
+
+            made = await write("create", "a", uid="u", object=form(0))
+            assert made["outcome"] == "written"
+            assert await store.get(Key("K", "d", "a")) == made["result"]
+            version = made["result"]["metadata"]["resourceVersion"]
+            [ours] = await store.write([Write("update", Key("K", "d", "a"), form(1), expected_version=version)])
+            assert ours.object
+            stale = await write("update", "a", object=form(2), expectedVersion=version)
+            assert stale["outcome"] == "stale"
+            # As a delete with a propagation was written before: by two writes.
+            held = await write("update", "a", object=form(1, "orphan"), expectedVersion=stale["present_version"])
+            marked = await write("delete", "a", expectedVersion=held["result"]["metadata"]["resourceVersion"])
+            assert marked["result"]["metadata"]["finalizers"] == ["orphan"]
+            assert marked["result"]["metadata"]["deletionTimestamp"] == at["at"]
+            assert marked["result"]["metadata"]["generation"] == 2
+            [gone] = await store.write([Write("update", Key("K", "d", "a"), form(1))])
+            assert gone.is_deleted
+            assert (await write("delete", "a"))["outcome"] == "missing"
 
 
 async def is_optional(connection: Connection, table: str, column: str) -> bool:

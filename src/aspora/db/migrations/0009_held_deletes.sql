@@ -1,5 +1,11 @@
 -- compatible-with: 0008
--- A delete that holds its object by a finalizer, in one write. Owned by aspora.store.
+-- A delete that holds its object by a finalizer, in one write (owned by aspora.store). One place that says when a node's
+-- word counts (owned by aspora.records).
+
+-- The fence: only while a node is here may it claim executions, go on with them or end them. A view and no function, for
+-- it is planned as if its text stood in the query, whatever that joins it with.
+create view live_nodes as
+select id, epoch, classes from nodes where stopped_at is null and lease_expires_at > now();
 
 -- As before, and a delete may bring a `finalizer`: the object then gets it together with its deletionTimestamp, unless it
 -- is being deleted already.
