@@ -71,7 +71,7 @@ class HappeningFilter:
 
 @dataclass(frozen=True, slots=True)
 class HappeningPage:
-    """Some events, latest first, and where a tail goes on from."""
+    """Some events (of a list: latest first), and where a tail goes on from."""
 
     rows: Sequence[Row]
     place: Cursor
@@ -107,12 +107,20 @@ class Happenings:
             )
         return HappeningPage([row for row in rows if row["id"] is not None], Cursor(rows[0]["place"], 0))
 
-    async def tail(self, wanted: HappeningFilter, *, after: Cursor, limit: int) -> list[Row]:
-        """Rows by their latest change; called again from the last cursor, no change is missed but for a later one."""
+    async def tail(self, wanted: HappeningFilter, *, after: Cursor, limit: int) -> HappeningPage:
+        """Rows by their latest change; called again from the page's place, no change is missed but for a later one.
+
+        The place lies behind what the filter dropped too, so that nobody reads that again.
+        """
         async with self._database.connection() as connection:
-            return await _queries.fetch_all(
+            found = await _queries.fetch_all(
                 connection, "tail_rows", **wanted.parameters(), after_xid=after.xid, after_seq=after.id, limit=limit
             )
+        rows = [row for row in found if row["id"] is not None]
+        if len(rows) == limit:
+            return HappeningPage(rows, cursor_of(rows[-1]))
+        # A cursor's transaction may be one that was still open: then it stays ahead of the place.
+        return HappeningPage(rows, max(after, Cursor(found[0]["place"], 0), key=lambda c: (c.xid, c.id)))
 
     async def place(self) -> tuple[Cursor, int]:
         """Where a tail that begins now begins, and the highest transaction there has been."""

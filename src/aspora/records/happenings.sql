@@ -23,19 +23,25 @@ left join lateral (
 order by page.last_at desc, page.id desc
 
 -- name: tail_rows
--- Rows changed after the cursor that no other change can come before any more.
-select *, xid::text::bigint as changed_in from events
-where (xid, seq) > (%(after_xid)s::bigint::text::xid8, %(after_seq)s)
-    and xid < pg_snapshot_xmin(pg_current_snapshot())
-    and (%(domains)s::text[] is null or domain = any(%(domains)s))
-    and (%(kind)s::text is null or regarding_kind = %(kind)s)
-    and (%(name)s::text is null or regarding_name = %(name)s)
-    and (%(uid)s::text is null or regarding_uid = %(uid)s)
-    and (%(type)s::text is null or type = %(type)s)
-    and (%(reason)s::text is null or reason = %(reason)s)
-    and (%(controller)s::text is null or controller = %(controller)s)
-order by xid, seq
-limit %(limit)s
+-- Rows changed after the cursor that no other change can come before any more. Always at least one row: the place before
+-- which everything was looked at, whatever the filter let through, if the limit did not end it.
+select place.xid::text::bigint as place, page.*
+from (select pg_snapshot_xmin(pg_current_snapshot()) as xid) as place
+left join lateral (
+    select *, xid::text::bigint as changed_in from events
+    where (xid, seq) > (%(after_xid)s::bigint::text::xid8, %(after_seq)s)
+        and xid < place.xid
+        and (%(domains)s::text[] is null or domain = any(%(domains)s))
+        and (%(kind)s::text is null or regarding_kind = %(kind)s)
+        and (%(name)s::text is null or regarding_name = %(name)s)
+        and (%(uid)s::text is null or regarding_uid = %(uid)s)
+        and (%(type)s::text is null or type = %(type)s)
+        and (%(reason)s::text is null or reason = %(reason)s)
+        and (%(controller)s::text is null or controller = %(controller)s)
+    order by xid, seq
+    limit %(limit)s
+) as page on true
+order by page.xid, page.seq
 
 -- name: read_place
 select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as place,

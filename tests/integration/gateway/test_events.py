@@ -1,13 +1,19 @@
 """Events of objects: told, counted, listed, followed."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 from tests.integration.gateway.conftest import Door
 from tests.integration.gateway.test_access import key_for
 
+from aspora.db.listen import Listener
 from aspora.db.pool import Database
+from aspora.gateway.history.following import changes
+from aspora.records.happenings import HappeningFilter, HappeningPage, Happenings
+from aspora.records.rows import Cursor
+from aspora.records.wakeups import HAPPENED
 
 EVENTS = "/api/v1/domains/default/events"
 
@@ -180,3 +186,60 @@ async def test_pages_selectors_and_wrong_queries(api: Any) -> None:
         assert (await api.get(f"{EVENTS}{bad}")).json()["reason"] == "BadRequest", bad
     lost = await api.get(f"{EVENTS}?watch=true&resourceVersion=999999999999-1")
     assert (lost.status, lost.json()["reason"]) == (410, "Expired")
+
+
+class Watched(Happenings):
+    """Remembers from where it was read."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.places: list[Cursor] = []
+
+    async def tail(self, wanted: HappeningFilter, *, after: Cursor, limit: int) -> HappeningPage:
+        self.places.append(after)
+        return await super().tail(wanted, after=after, limit=limit)
+
+
+def place_of(obj: Any) -> tuple[int, ...]:
+    return tuple(int(part) for part in obj["metadata"]["resourceVersion"].split("-"))
+
+
+async def test_a_watch_reads_nothing_again_that_its_filter_dropped(api: Any, database: Database, dsn: str) -> None:
+    happenings, listener, stop = Watched(database), Listener(dsn, [HAPPENED]), asyncio.Event()
+    listening = asyncio.create_task(listener.run(stop))
+    await listener.wait_connected(10)
+    wanted = HappeningFilter(reason="Wanted")
+    begin, _ = await happenings.place()
+    stream = changes(happenings, listener, wanted, since=begin, monotonic=time.monotonic, bookmark_seconds=0)
+    for number in range(3):
+        told = (await api.post(EVENTS, event(reason=f"Dropped{number}"))).json()
+        while (bookmark := await anext(stream))["type"] == "BOOKMARK":
+            if place_of(bookmark["object"]) > place_of(told):
+                break
+        seen = len(happenings.places)
+        await anext(stream)
+        assert (happenings.places[seen].xid, happenings.places[seen].id) > place_of(told)
+    await api.post(EVENTS, event(reason="Wanted"))
+    while (change := await anext(stream))["type"] == "BOOKMARK":
+        pass
+    assert change["object"]["reason"] == "Wanted"
+    page = await happenings.tail(HappeningFilter(), after=happenings.places[-1], limit=100)
+    assert [row["reason"] for row in page.rows] == ["Wanted"]
+    await stream.aclose()
+    stop.set()
+    await listening
+
+
+async def test_an_open_transaction_holds_the_place_back(api: Any, database: Database) -> None:
+    """What it may still tell lies behind no place."""
+    happenings = Happenings(database)
+    begin, _ = await happenings.place()
+    async with database.transaction() as connection:
+        await connection.execute("select pg_current_xact_id()")
+        await api.post(EVENTS, event(reason="Later"))
+        early = await happenings.tail(HappeningFilter(), after=begin, limit=100)
+        assert early.rows == []
+        again = await happenings.tail(HappeningFilter(), after=early.place, limit=100)
+        assert (again.rows, again.place) == ([], early.place)
+    late = await happenings.tail(HappeningFilter(reason="Later"), after=again.place, limit=1)
+    assert [row["reason"] for row in late.rows] == ["Later"]

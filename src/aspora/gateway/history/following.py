@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from aspora.db.listen import Listener
 from aspora.meta.errors import Expired
-from aspora.records.happenings import HappeningFilter, Happenings, cursor_of, happening_wire, version_of
+from aspora.records.happenings import HappeningFilter, Happenings, happening_wire, version_of
 from aspora.records.rows import Cursor
 from aspora.records.wakeups import HAPPENED
 
@@ -54,14 +54,15 @@ async def changes(
                 yield {"type": "ADDED", "object": happening_wire(row)}
         told = monotonic()
         while True:
-            rows = await happenings.tail(wanted, after=since, limit=_PAGE)
-            for row in rows:
+            page = await happenings.tail(wanted, after=since, limit=_PAGE)
+            for row in page.rows:
                 yield {
                     "type": "ADDED" if row["first_at"] == row["last_at"] else "MODIFIED",
                     "object": happening_wire(row),
                 }
-                since, told = cursor_of(row), monotonic()
-            if len(rows) == _PAGE:
+                told = monotonic()
+            since = page.place
+            if len(page.rows) == _PAGE:
                 continue
             if monotonic() - told >= bookmark_seconds:
                 yield {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version_of(since)}}}
