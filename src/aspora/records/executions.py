@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from aspora.db.pool import Connection, Database, Row
@@ -54,14 +54,35 @@ class Swept:
     state: State
 
 
+class WrongDay(Conflict):
+    """The day inside an execution's id is not the database's: whoever made the id has a clock that is off.
+
+    Attributes:
+        at: The present instant by the database.
+    """
+
+    def __init__(self, execution: ExecutionId, at: datetime) -> None:
+        super().__init__(f"execution {execution} can't begin on another day than {rfc3339(at)}: a clock is off")
+        self.at = at
+
+
 class Executions:
     """All that is done to rows of `executions`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def insert(self, connection: Connection, new: NewExecution) -> bool:
-        """Record an accepted execution and its first event; False when the id is taken already."""
+    async def insert(self, connection: Connection, new: NewExecution, *, any_day: bool = False) -> bool:
+        """Record an accepted execution and its first event; False when the id is taken already.
+
+        Args:
+            connection: Maybe in a transaction.
+            new: What was accepted.
+            any_day: The id's day may lie anywhere: for what is no work to be claimed.
+
+        Raises:
+            WrongDay: The id is of another day than yesterday, today and tomorrow; nothing was written.
+        """
         event: dict[str, Any] = {"skill": new.skill, "revision": new.revision, "class": new.execution_class}
         row = await _queries.fetch_one(
             connection,
@@ -81,7 +102,12 @@ class Executions:
             stages=encode(new.stages),
             event=encode({**event, "caller": new.caller}),
             audit=_audited(new.audit, new.id, new.domain),
+            any_day=any_day,
         )
+        if row is None and not any_day:
+            at: datetime = await _queries.fetch_value(connection, "present_instant")
+            if abs(day_of(new.id) - at.astimezone(UTC).date()) > timedelta(days=1):
+                raise WrongDay(new.id, at)
         return row is not None
 
     async def claim_inline(self, owner: Owner, *, limit: int) -> list[Claim]:

@@ -3,16 +3,18 @@
 -- Every instant is the database's; what others bring along is a length of time.
 
 -- name: insert_execution
--- The gateway's clock may be wrong: only the time between its two instants counts.
+-- The gateway's clock may be wrong: only the time between its two instants counts. The day inside the id is the
+-- partition, so it may lie no more than one beside the database's; else nothing is written.
 with inserted as (
     insert into executions (
         id, day, domain, skill, revision, environment, class, input, input_ref, caller, trigger, created_at, deadline,
         stages
-    ) values (
-        %(id)s, %(day)s, %(domain)s, %(skill)s, %(revision)s, %(environment)s, %(class)s, %(input)s::json,
+    )
+    select %(id)s, %(day)s, %(domain)s, %(skill)s, %(revision)s, %(environment)s, %(class)s, %(input)s::json,
         %(input_ref)s, %(caller)s, %(trigger)s::jsonb, now(), now() + make_interval(secs => %(allowed_seconds)s),
         %(stages)s::jsonb
-    )
+    where %(any_day)s
+        or %(day)s::date between (now() at time zone 'UTC')::date - 1 and (now() at time zone 'UTC')::date + 1
     on conflict (id, day) do nothing
     returning id, day, created_at
 )
@@ -21,12 +23,16 @@ select id, day, 0, created_at, 'Created', %(event)s::json
 from inserted cross join lateral aspora_audit(%(audit)s::jsonb)
 returning execution_id
 
+-- name: present_instant
+select now() as at
+
 -- name: claim_inline
--- Yesterday's partition still counts: nothing inline waits for longer than a day.
+-- The day before yesterday still counts: a row's day lies at most one before that of its insertion, and nothing inline
+-- waits for longer than a day.
 with picked as (
     select id, day from executions
     where state = 'Pending' and class = 'inline' and deadline > now()
-        and day >= (now() at time zone 'UTC')::date - 1
+        and day >= (now() at time zone 'UTC')::date - 2
         and exists (select from live_nodes as n where n.id = %(node)s and n.epoch = %(epoch)s)
     order by created_at
     limit %(limit)s
@@ -36,7 +42,7 @@ update executions as e
 set state = 'Running', owner_node = %(node)s, owner_epoch = %(epoch)s, attempt = e.attempt + 1, started_at = now()
 from picked
 where e.id = picked.id and e.day = picked.day
-    and e.day >= (now() at time zone 'UTC')::date - 1
+    and e.day >= (now() at time zone 'UTC')::date - 2
 returning e.*, extract(epoch from clock_timestamp() - e.created_at)::float8 * 1000 as queued_ms
 
 -- name: claim_durable

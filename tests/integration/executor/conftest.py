@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,15 @@ class ExecutorChild:
         return await asyncio.wait_for(self.process.wait(), 40)
 
 
+class OffClock(SystemClock):
+    """The gateway's; its wall time is off by as much as a test says."""
+
+    off = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.off
+
+
 @dataclass
 class Site:
     base: Path
@@ -106,6 +116,7 @@ class Site:
     callers: dict[str, Caller]
     session: aiohttp.ClientSession
     url: str
+    clock: OffClock
     executors: list[ExecutorChild] = field(default_factory=list[ExecutorChild])
     environment: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -253,7 +264,7 @@ def runtime_dir() -> Generator[Path]:
 
 @pytest.fixture
 async def site(database: Database, dsn: str, runtime_dir: Path) -> AsyncGenerator[Site]:
-    clock, metrics, stop = SystemClock(), Metrics(), asyncio.Event()
+    clock, metrics, stop = OffClock(), Metrics(), asyncio.Event()
     reader, callers, audit = DictReader(), {"tester": EVERYTHING}, Audit(database)
     listener, streams = Listener(dsn, CHANNELS), Streams(metrics=metrics)
 
@@ -283,7 +294,7 @@ async def site(database: Database, dsn: str, runtime_dir: Path) -> AsyncGenerato
         port = server.servers[0].sockets[0].getsockname()[1]
         async with aiohttp.ClientSession() as session:
             url = f"http://127.0.0.1:{port}"
-            made = Site(base, runtime_dir, dsn, database, reader, artifacts, callers, session, url)
+            made = Site(base, runtime_dir, dsn, database, reader, artifacts, callers, session, url, clock)
             try:
                 yield made
             finally:

@@ -4,9 +4,12 @@ The clock is turned inside the process (`TurnedClock`), for our own clock and fo
 """
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 from tests.integration.executor.test_inline import ECHO, HANG, begin_hanging, wait_pid
+
+from aspora.records.ids import day_of
 
 LEASE_SECONDS = 30
 
@@ -41,3 +44,20 @@ async def test_an_hour_ahead_and_an_hour_back_lose_no_lease_and_end_nothing(site
         assert (row["state"], row["attempt"]) == ("Succeeded", 1)
         (notes / "1").unlink()
     assert executor.process.returncode is None
+
+
+async def test_a_gateway_whose_clock_is_days_off_accepts_what_is_claimed_at_once(site: Any) -> None:
+    """Ids carry the database's day, whatever the gateway's clock says."""
+    await site.add_skill("echo", ECHO)
+    await site.start_executor(durable=True)
+    for days in (-400, -3, 3, 0):
+        site.clock.off = timedelta(days=days)
+        for wait, headers in ((20, {}), (20, {"Idempotency-Key": f"k{days}"}), (0, {})):
+            answer = await site.run("echo", wait=wait, headers=headers)
+            assert answer.status in {201, 202}, answer.body
+            name = answer.body["metadata"]["name"]
+            row = await site.wait_end(name, within_seconds=60)
+            assert (row["state"], row["attempt"]) == ("Succeeded", 1)
+            assert abs(day_of(name) - (await site.nodes.now()).date()) <= timedelta(days=1)
+            listed = (await site.call("GET", "/api/v1/executions?limit=1")).body["items"]
+            assert [item["metadata"]["name"] for item in listed] == [name]

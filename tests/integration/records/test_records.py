@@ -13,7 +13,7 @@ from aspora.db.pool import Database
 from aspora.meta.errors import NotFound
 from aspora.meta.names import ExecutionId, NodeId
 from aspora.records.events import Addressed, Events
-from aspora.records.executions import Executions, execution_wire
+from aspora.records.executions import Executions, WrongDay, execution_wire
 from aspora.records.ids import day_of, execution_id
 from aspora.records.maintenance import maintain
 from aspora.records.nodes import NodeFacts, Nodes
@@ -52,7 +52,7 @@ def new_execution(
 async def insert(database: Database, **how: Any) -> ExecutionId:
     new = new_execution(**how)
     async with database.connection() as connection:
-        assert await Executions(database).insert(connection, new)
+        assert await Executions(database).insert(connection, new, any_day=True)
     return new.id
 
 
@@ -366,6 +366,35 @@ async def test_concurrent_writers_and_a_tail_agree_in_the_end(database: Database
         await asyncio.sleep(0)
     await writing
     assert sorted(seen) == sorted(["Created", *(f"{w}.{n}" for w in range(4) for n in range(20))])
+
+
+async def test_what_a_clock_puts_on_a_far_day_is_refused_and_what_waits_over_midnight_is_claimed(
+    database: Database,
+) -> None:
+    executions = Executions(database)
+    owner = await register(database)
+    for days in (-1, 0, 1):
+        new = new_execution(at=now() + timedelta(days=days))
+        async with database.connection() as connection:
+            assert await executions.insert(connection, new)
+        [claim] = await executions.claim_inline(owner, limit=10)
+        assert claim.id == new.id
+    for days in (-400, -2, 2, 400):
+        far = new_execution(at=now() + timedelta(days=days))
+        async with database.connection() as connection:
+            with pytest.raises(WrongDay) as refused:
+                await executions.insert(connection, far)
+            rows = await (
+                await connection.execute("select from execution_events where execution_id = %s", [far.id])
+            ).fetchall()
+        assert not rows
+        assert abs(refused.value.at - now()) < timedelta(minutes=5)
+        with pytest.raises(NotFound):
+            await executions.get(far.id)
+    # As one of yesterday's ids is after the next midnight.
+    waiting = await insert(database, at=now() - timedelta(days=2))
+    [claim] = await executions.claim_inline(owner, limit=10)
+    assert claim.id == waiting
 
 
 async def test_rows_find_their_day_by_the_id_alone(database: Database) -> None:

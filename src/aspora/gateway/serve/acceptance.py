@@ -17,7 +17,7 @@ from aspora.kit.clock import Clock
 from aspora.meta.errors import Internal
 from aspora.meta.names import ExecutionId
 from aspora.records import idempotency
-from aspora.records.executions import Executions
+from aspora.records.executions import Executions, WrongDay
 from aspora.records.idempotency import KeyOwner
 from aspora.records.ids import execution_id
 from aspora.records.interface import ExecutionStarter
@@ -95,6 +95,7 @@ class Acceptance:
         self._wakeups = wakeups
         self._clock = clock
         self._entropy = entropy
+        self._clock_is_behind = timedelta(0)
 
     async def accept(self, order: Order) -> Accepted:
         """Check, choose, record.
@@ -110,7 +111,12 @@ class Acceptance:
         input_ref = await self._put_aside(order.request)
         for _ in range(_ID_TRIES):
             new = self._new(order, target, chosen, input_ref)
-            accepted = await self._record(order, new)
+            try:
+                accepted = await self._record(order, new)
+            except WrongDay as error:
+                # Ids carry the database's day, for a row's partition goes by it.
+                self._clock_is_behind = error.at - self._clock.now()
+                continue
             if accepted is not None:
                 if accepted.is_new:
                     self._wakeups.send(PENDING if chosen == "inline" else QUEUED)
@@ -141,7 +147,7 @@ class Acceptance:
         return None if len(data) <= MAX_ROW_INPUT_BYTES else await self._blobs.put(data)
 
     def _new(self, order: Order, target: Target, chosen: ExecutionClass, input_ref: str | None) -> NewExecution:
-        now = self._clock.now()
+        now = self._clock.now() + self._clock_is_behind
         timeout_seconds: int = target.skill_spec.get("runtime", {}).get("timeoutSeconds", 30)
         queue_seconds = INLINE_QUEUE_SECONDS if chosen == "inline" else DURABLE_QUEUE_SECONDS
         return NewExecution(
