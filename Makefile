@@ -63,7 +63,7 @@ test-unit: $(STAMP) ## Run the quick tests alone (no I/O)
 
 .PHONY: test-faults
 test-faults: $(STAMP) ## Run the long fault tests (many kills)
-	ASPORA_TEST_FAULTS=full $(BIN)/pytest -q tests/integration tests/e2e -k "kill_9 or killed or asleep or random_kills or ctrl_c or faults" -rP --timeout 3600
+	ASPORA_TEST_FAULTS=full $(BIN)/pytest -q tests/contract tests/integration tests/e2e -k "kill_9 or killed or asleep or random_kills or ctrl_c or faults" -rP --timeout 3600
 
 .PHONY: lint
 lint: $(STAMP) ## Check format, style, types, layers and generated pages

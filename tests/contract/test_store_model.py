@@ -1,30 +1,42 @@
 """Random histories: the store answers as a small model does, and a watch from any place in them rebuilds the end.
 
-Several callers write lists at the same time, now and then all history up to now is forgotten.
+Several callers write lists at the same time, now and then all history up to now is forgotten, and the server is killed
+and comes back: a few times by default, often with ASPORA_TEST_FAULTS=full.
 """
 
 import asyncio
 import copy
 import itertools
+import os
+import signal
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from aspora.db.embedded import EmbeddedPostgres
+from aspora.db.migrate import migrate
 from aspora.db.pool import Database
 from aspora.meta.errors import AlreadyExists, Conflict, Expired, NotFound
 from aspora.store.interface import Event, Write, WriteResult
 from aspora.store.maintenance import maintain
 from aspora.store.postgres import PostgresStore
+from aspora.testing.folders import throwaway_folder
+from aspora.testing.postgres import fast_folder
 from aspora.testing.store_suite.harness import Ward, take, version_of
 
 from .test_store import running_store
 
+IS_FULL = os.environ.get("ASPORA_TEST_FAULTS") == "full"
 NAMES = ("a", "b", "c")
+JUMP = 1_000_000
+"""How far versions jump at least when the server starts again."""
+
+Act = Callable[[], Awaitable[None]]
 
 
 class Model:
@@ -173,17 +185,30 @@ async def write_at_once(store: PostgresStore, model: Model, callers: Sequence[Se
     raise AssertionError(f"no order of the callers explains the answers: {callers} → {answers}")
 
 
+async def never(*_: object) -> None:
+    raise AssertionError("no round does that here")
+
+
 async def run_history(
-    store: PostgresStore, ward: Ward, rounds: list[Any], forget: Callable[[], Awaitable[None]]
+    store: PostgresStore, ward: Ward, rounds: list[Any], *, forget: Act, restart: Act = never
 ) -> None:
+    """Each round: callers that write at once, then what becomes of the server: `forget`, `restart` or nothing."""
     model = Model()
     places = [Place(await ward.version(), {})]
-    for callers, is_forgetting in rounds:
+    starts = [0]
+    for callers, fate in rounds:
         # Expectations are drawn from before the round, as those of clients are.
         drawn = [[to_write(ward, model, step) for step in writes] for writes in callers]
+        known = len(model.versions)
         model = await write_at_once(store, model, drawn)
+        if starts[-1] == known and known and model.versions[known:]:
+            check_jump(model, known)
         version = await ward.version()
-        if is_forgetting:
+        if fate == "restart":
+            await restart()
+            assert await ward.version() == version
+            starts.append(len(model.versions))
+        if fate == "forget":
             await forget()
             for place in places:
                 place.is_forgotten = place.is_forgotten or int(place.version) < int(version)
@@ -193,6 +218,22 @@ async def run_history(
     assert {name: await store.get(ward.key(name)) for name in listed} == listed
     for place in places:
         await check_watch(ward, place, model)
+    for start in starts[1:]:
+        await check_gap(ward, model, start)
+
+
+def check_jump(model: Model, start: int) -> None:
+    """The first version that a new start of the server gave out lies far above the last one before."""
+    assert model.versions[start] - model.versions[start - 1] > JUMP
+
+
+async def check_gap(ward: Ward, model: Model, start: int) -> None:
+    """Whoever holds a version from between the two has it from a history that was lost."""
+    if not 0 < start < len(model.versions):
+        return
+    for version in (model.versions[start - 1] + 1, model.versions[start] - 1):
+        with pytest.raises(Expired):
+            await take(ward.watch(str(version)), 1)
 
 
 async def check_watch(ward: Ward, place: Place, model: Model) -> None:
@@ -228,10 +269,75 @@ callers = st.lists(st.lists(step, min_size=1, max_size=4), min_size=1, max_size=
 """Each with a list of writes, all at the same time."""
 
 
+def rounds_of(*fates: str, least: int = 1) -> st.SearchStrategy[list[Any]]:
+    return st.lists(st.tuples(callers, st.sampled_from(fates)), min_size=least, max_size=6)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rounds=st.lists(st.tuples(callers, st.sampled_from([False, False, False, True])), min_size=1, max_size=6))
+@given(rounds=rounds_of("", "", "", "forget"))
 async def test_random_histories(store: PostgresStore, database: Database, rounds: list[Any]) -> None:
     async def forget() -> None:
         await maintain(database, keep_days=-1)
 
-    await run_history(store, Ward(store, f"K{uuid.uuid4().hex}"), rounds, forget)
+    await run_history(store, Ward(store, f"K{uuid.uuid4().hex}"), rounds, forget=forget)
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Generator[EmbeddedPostgres]:
+    with (
+        throwaway_folder("model", parent=fast_folder()) as folder,
+        EmbeddedPostgres(folder / "data", sync=False, settings={"fsync": "off"}) as server,
+    ):
+        yield server
+
+
+async def crash(server: EmbeddedPostgres) -> None:
+    """What `pg_ctl restart -m immediate` does: nothing is flushed, the next start recovers from the log."""
+    os.kill(server.pid, signal.SIGQUIT)
+    while server.is_running:
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(server.start)
+
+
+@pytest.fixture
+async def own_store(own_postgres: EmbeddedPostgres) -> Any:
+    async with await Database.open(own_postgres.dsn) as database:
+        await migrate(database)
+    async with running_store(own_postgres.dsn) as running:
+        yield running
+
+
+@settings(
+    max_examples=40 if IS_FULL else 2,
+    phases=[Phase.generate, *([Phase.shrink] if IS_FULL else [])],
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    before=rounds_of("", "restart" if IS_FULL else "", "forget"),
+    crashing=callers,
+    after=rounds_of("", "restart" if IS_FULL else "", "forget"),
+)
+async def test_random_histories_of_a_server_that_is_killed(
+    own_store: PostgresStore, own_postgres: EmbeddedPostgres, before: list[Any], crashing: Any, after: list[Any]
+) -> None:
+    """At least one crash in each."""
+    ward = Ward(own_store, f"K{uuid.uuid4().hex}")
+
+    async def forget() -> None:
+        async with await Database.open(own_postgres.dsn) as database:
+            await maintain(database, keep_days=-1)
+
+    async def restart() -> None:
+        place = await ward.version()
+        watching = asyncio.create_task(take(ward.watch(place), 1))
+        while own_store.tail_age_seconds() == float("inf"):
+            await asyncio.sleep(0.01)
+        await crash(own_postgres)
+        with pytest.raises(Expired, match="restarted"):
+            await watching
+        # A watch that begins anew goes on from the very same place.
+        await take(ward.watch(place), 1, bookmarks=True)
+
+    rounds = [*before, (crashing, "restart"), *after]
+    await run_history(own_store, ward, rounds, forget=forget, restart=restart)
