@@ -14,12 +14,12 @@ from typing import Any, Final, Protocol, TypeVar
 
 from aspora.executor.failures import ExecutionFailed
 from aspora.executor.interface import Blobs, ConnectorCall, ConnectorCaller, OutcomeInDoubt, Superseded
+from aspora.executor.persisting import persist
 from aspora.kit.backoff import Backoff
 from aspora.kit.clock import Clock
 from aspora.kit.supervise import uninterrupted
-from aspora.meta.errors import Forbidden, Internal, Invalid, StatusError, Timeout, Unavailable, from_status
+from aspora.meta.errors import Forbidden, Internal, Invalid, StatusError, Timeout, from_status
 from aspora.records.effects import Doubted, EffectEnd, EffectKey, Go, InDoubt, Recorded, arguments_digest
-from aspora.records.fence import Fenced
 from aspora.records.jsontext import encode_leniently
 from aspora.records.rows import Claim
 from aspora.telemetry.logs import get_logger
@@ -223,17 +223,7 @@ class AttemptEffects:
         return end.result
 
     async def _persist(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Read or write the journal, again and again until the database has answered or the handler's time is up."""
-        attempt = 0
-        while True:
-            try:
-                return await write()
-            except Fenced as error:
-                raise Superseded(error.message) from None
-            except (Unavailable, Timeout) as error:
-                _log.warning("effect journal out of reach", execution=self._claim.id, reason=error.reason)
-            await asyncio.sleep(_BACKOFF.delay_seconds(attempt))
-            attempt += 1
+        return await persist(write, execution=self._claim.id, what="effect journal")
 
 
 def in_doubt(what: str) -> ExecutionFailed:

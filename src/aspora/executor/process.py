@@ -20,15 +20,15 @@ from aspora.executor.effect_calls import EffectCalls
 from aspora.executor.event_writer import EventWriter, FlushedSteps
 from aspora.executor.handler import HandlerWorker
 from aspora.executor.inline import InlineDispatcher
-from aspora.executor.interface import ArtifactSource, Blobs, ConnectorCaller, RevisionSource, Superseded
-from aspora.executor.journal import Journal
+from aspora.executor.interface import ArtifactSource, Blobs, ConnectorCaller, RevisionSource
+from aspora.executor.journal import KeptSteps
 from aspora.executor.lease import LeaseLost, NodeLease
+from aspora.executor.persisting import persist
 from aspora.executor.plan import Plans
 from aspora.executor.running import Running
 from aspora.executor.skill_agent import AgentWorker
 from aspora.executor.skill_events import SkillEvents
 from aspora.executor.sweeps import Sweeper
-from aspora.kit.backoff import Backoff
 from aspora.kit.clock import Clock, SteadyClock
 from aspora.kit.registry import load_object
 from aspora.kit.supervise import Loop, run_loops, wait_for_any, wait_for_event
@@ -38,11 +38,11 @@ from aspora.models.interface import ModelClient
 from aspora.records.effects import Effects
 from aspora.records.events import Events
 from aspora.records.executions import Executions
-from aspora.records.fence import Fenced
 from aspora.records.happenings import Happenings
 from aspora.records.nodes import NodeFacts, Nodes
 from aspora.records.rows import Owner
 from aspora.records.state import ExecutionClass
+from aspora.records.steps import Steps
 from aspora.records.wakeups import CANCELLED, PENDING, QUEUED, Wakeups
 from aspora.sandbox.interface import SandboxDriver
 from aspora.telemetry.cache_metrics import CacheCounts
@@ -55,7 +55,6 @@ CHANNELS: Final = (PENDING, QUEUED, CANCELLED)
 """What the executor's listener must listen to."""
 
 _FORCED_STOP_SECONDS: Final = 4.0
-_CLAIM_BACKOFF: Final = Backoff(base_seconds=0.1, max_seconds=2.0)
 _log = get_logger(__name__)
 
 
@@ -154,6 +153,7 @@ class _Executor:
         self._durable_ready = asyncio.Event()
         self._lost = asyncio.Event()
         self._executions = Executions(parts.database)
+        self._steps = Steps(parts.database)
         self._running = Running()
         self._wakeups = Wakeups(parts.database)
         self._skill_events = SkillEvents(Happenings(parts.database), self._wakeups)
@@ -299,19 +299,13 @@ class _Executor:
             self._classes.remove("durable")
             await runtime.stop(grace_seconds=0.0 if self._lost.is_set() else self._config.grace_seconds)
 
-    async def _execute_durable(self, execution: ExecutionId, journal: Journal) -> None:
-        attempt = 0
-        while True:
-            try:
-                claim = await self._executions.claim_durable(execution, self._owner)
-                break
-            except (Unavailable, Timeout):
-                await asyncio.sleep(_CLAIM_BACKOFF.delay_seconds(attempt))
-                attempt += 1
-            except Fenced as error:
-                raise Superseded(error.message) from None
+    async def _execute_durable(self, execution: ExecutionId) -> None:
+        claim = await persist(
+            lambda: self._executions.claim_durable(execution, self._owner), execution=execution, what="claim"
+        )
         if claim is not None:
-            await self._conductor.conduct(claim, FlushedSteps(journal, self._writer))
+            steps = KeptSteps(self._steps, claim, is_lost=self._lost.is_set)
+            await self._conductor.conduct(claim, FlushedSteps(steps, self._writer))
 
 
 async def _end(work: "asyncio.Task[None]", lost: asyncio.Event, *, within_seconds: float) -> None:

@@ -11,7 +11,7 @@ from aspora.records import idempotency
 from aspora.records.nodes import Nodes
 from aspora.records.retention import DEFAULT_DAYS, RETAINED, present_day, retain
 
-PARTITIONED_TABLES = ("executions", "execution_events", "model_calls", "effects", "events")
+PARTITIONED_TABLES = ("executions", "execution_events", "model_calls", "effects", "execution_steps", "events")
 DAYS_AHEAD = 4
 _INTERVAL_SECONDS = 3600.0
 

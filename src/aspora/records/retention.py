@@ -12,6 +12,7 @@ RETAINED: Final = (
     Retained(table="execution_events", goes_by_execution=True),
     Retained(table="model_calls", goes_by_execution=True),
     Retained(table="effects", goes_by_execution=True),
+    Retained(table="execution_steps", goes_by_execution=True),
     Retained(table="events"),
     Retained(table="executions", goes_by_execution=True),
 )

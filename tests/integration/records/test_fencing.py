@@ -25,6 +25,7 @@ from aspora.records.executions import Executions
 from aspora.records.fence import Fenced
 from aspora.records.nodes import Nodes
 from aspora.records.rows import Claim, Event, ModelCall
+from aspora.records.steps import Steps
 
 WRITE = EffectKey("bank", "pay", arguments_digest({"to": "x"}), 0)
 READ = EffectKey("bank", "balance", arguments_digest({}), 0)
@@ -73,6 +74,7 @@ def call() -> ModelCall:
 @FENCED_BY
 async def test_a_fenced_node_writes_nothing_but_what_it_has_spent(database: Database, fence: Fence) -> None:
     executions, effects, events = Executions(database), Effects(database), Events(database)
+    steps = Steps(database)
     claim = await claim_one(database, durable=True)
     assert await effects.begin(claim, WRITE, is_write=True, idempotent=False) == Go()
     assert await events.append(claim.owner, [Addressed(claim, Event(now(), "Log"))]) == 1
@@ -88,6 +90,7 @@ async def test_a_fenced_node_writes_nothing_but_what_it_has_spent(database: Data
         effects.begin(claim, WRITE, is_write=True, idempotent=False),
         effects.finish(claim, WRITE, EffectEnd({"ok": True})),
         effects.doubt(claim, up_to_attempt=1),
+        steps.keep(claim, "handler", {"failed": {"reason": "Cancelled", "message": "its sandbox was closed"}}),
     ):
         with pytest.raises(Fenced, match=claim.owner.node):
             await refused
@@ -95,6 +98,7 @@ async def test_a_fenced_node_writes_nothing_but_what_it_has_spent(database: Data
 
     assert (await state_of(database, claim.id))[0] == "Running"
     assert [row["state"] for row in await effects.of(claim.id)] == before == ["intent"]
+    assert await steps.get(claim, "handler") is None
     assert "Late" not in await types_of(database, claim.id)
     assert [c["fenced"] for c in await executions.model_calls(claim.id)] == [False, True]
     assert (await executions.get(claim.id))["cost_micro_usd"] == 10
@@ -265,3 +269,20 @@ async def test_what_a_lost_node_left_too_late_ends_in_doubt_when_it_had_begun_a_
     assert [s.id for s in await executions.reap_lost()] == [claim.id]
     assert await state_of(database, claim.id) == expected
     assert [row["state"] for row in await effects.of(claim.id)] == ["in_doubt"]
+
+
+async def test_a_step_is_kept_once_and_answers_the_next_attempt(database: Database) -> None:
+    steps, claim = Steps(database), await claim_one(database, durable=True)
+    assert await steps.get(claim, "model:1") is None
+    first = {"value": {"z": 1.0, "a": [None, "ü\u2028", "\ud800"]}}
+    await steps.keep(claim, "model:1", first)
+    await steps.keep(claim, "model:1", first)
+    again = await take_over(database, claim)
+    found = await steps.get(again, "model:1")
+    assert found is not None
+    assert list(found["value"]) == ["z", "a"]
+    await steps.keep(again, "model:1", {"value": {}})
+    assert await steps.get(again, "model:1") == found, "what is kept stays"
+    assert await steps.get(again, "model:2") is None
+    with pytest.raises(Fenced):
+        await steps.keep(claim, "model:2", first)

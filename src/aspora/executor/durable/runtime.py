@@ -7,9 +7,7 @@ from typing import Any, Final
 
 from aspora.db.listen import Listener
 from aspora.executor.durable.engine import Engine
-from aspora.executor.durable.journal import WorkflowJournal
 from aspora.executor.interface import Superseded
-from aspora.executor.journal import Journal
 from aspora.kit.clock import Clock
 from aspora.kit.supervise import wait_for_event
 from aspora.meta.names import ExecutionId
@@ -24,7 +22,7 @@ _FORGET_INTERVAL_SECONDS: Final = 3600.0
 _LISTEN_SECONDS: Final = 60.0
 _log = get_logger(__name__)
 
-Execute = Callable[[ExecutionId, Journal], Coroutine[Any, Any, None]]
+Execute = Callable[[ExecutionId], Coroutine[Any, Any, None]]
 """Claims an execution and runs it to its written end; returns at once when it has ended already."""
 
 
@@ -69,15 +67,15 @@ class DurableRuntime:
         if self._stopping:
             raise asyncio.CancelledError("the process stops")
         # In a task of its own, a cancellation of ours does not look to the engine like one of its own.
-        task = asyncio.create_task(self._execute(ExecutionId(execution), WorkflowJournal()))
+        task = asyncio.create_task(self._execute(ExecutionId(execution)))
         self._bodies.add(task)
         task.add_done_callback(self._bodies.discard)
         try:
             await task
         except Superseded as error:
             _log.warning("execution taken over by another process", execution=execution, why=str(error))
-            # The engine knows of it, or it must stay pending there until another process takes it.
-            raise error.__cause__ or asyncio.CancelledError(str(error)) from None
+            # It must stay pending in the engine until another process takes it.
+            raise asyncio.CancelledError(str(error)) from None
 
     async def listen(self, stop: asyncio.Event) -> None:
         """Look for work whenever there is a wake-up, until told to stop."""
