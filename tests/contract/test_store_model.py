@@ -330,12 +330,11 @@ async def test_random_histories_of_a_server_that_is_killed(
 
     async def restart() -> None:
         place = await ward.version()
-        watching = asyncio.create_task(take(ward.watch(place), 1))
-        while own_store.tail_age_seconds() == float("inf"):
-            await asyncio.sleep(0.01)
+        watching = ward.watch(place)
+        await take(watching, 1, bookmarks=True)
         await crash(own_postgres)
         with pytest.raises(Expired, match="restarted"):
-            await watching
+            await take(watching, 1)
         # A watch that begins anew goes on from the very same place.
         await take(ward.watch(place), 1, bookmarks=True)
 

@@ -3,13 +3,12 @@
 --
 --   0001  aspora_compact_object_events, aspora_lock_objects, aspora_object_matches
 --   0001  aspora_write_object
---   0003  aspora_write_objects
---   0004  aspora_leader_refusal, aspora_place_refusal, aspora_reference_refusal
+--   0004  aspora_leader_refusal, aspora_reference_refusal
 --   0005  aspora_audit, aspora_audit_write
 --   0007  aspora_begin_restored_history, aspora_spec_differs
 --   0008  aspora_begin_object_writes, aspora_enter_object_epoch, aspora_write_doubtful_objects
---   0008  aspora_write_independent_objects
---   0009  aspora_next_object
+--   0009  aspora_audit_writes, aspora_next_object, aspora_place_refusal
+--   0009  aspora_write_independent_objects, aspora_write_objects
 
 -- name: get_object
 select object from objects
@@ -35,21 +34,39 @@ order by page.domain, page.name
 
 -- name: write_objects
 -- What is accepted is audited here, in the same transaction and under the same lock.
-with given as materialized (select %(writes)s::jsonb as writes)
+with given as materialized (
+    select %(writes)s::jsonb as writes
+), written as materialized (
+    select written.* from given
+    cross join lateral aspora_write_objects(given.writes)
+        with ordinality as written (outcome, result, present_version, place)
+), audited as materialized (
+    select aspora_audit_writes(
+        (select writes from given), array_agg(outcome order by place),
+        array_agg(result #>> '{metadata,uid}' order by place),
+        array_agg(result #>> '{metadata,resourceVersion}' order by place))
+    from written
+)
 select written.outcome, written.result, written.present_version
-from given
-cross join lateral aspora_write_objects(given.writes)
-    with ordinality as written (outcome, result, present_version, place)
-cross join lateral aspora_audit_write(given.writes -> (written.place - 1)::integer, written.outcome, written.result)
+from written cross join audited
 order by written.place
 
 -- name: write_independent_objects
-with given as materialized (select %(writes)s::jsonb as writes)
+with given as materialized (
+    select %(writes)s::jsonb as writes
+), written as materialized (
+    select written.* from given
+    cross join lateral aspora_write_independent_objects(given.writes)
+        with ordinality as written (outcome, result, present_version, place)
+), audited as materialized (
+    select aspora_audit_writes(
+        (select writes from given), array_agg(outcome order by place),
+        array_agg(result #>> '{metadata,uid}' order by place),
+        array_agg(result #>> '{metadata,resourceVersion}' order by place))
+    from written
+)
 select written.outcome, written.result, written.present_version
-from given
-cross join lateral aspora_write_independent_objects(given.writes)
-    with ordinality as written (outcome, result, present_version, place)
-cross join lateral aspora_audit_write(given.writes -> (written.place - 1)::integer, written.outcome, written.result)
+from written cross join audited
 order by written.place
 
 -- name: write_doubtful_objects
