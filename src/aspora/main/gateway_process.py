@@ -128,7 +128,8 @@ def _build(
         ready_checks=_ready_checks(draining, database, objects),
     )
     loops: dict[str, Loop] = {"listener": listener.run, "store": store.run, "view": objects.view.run}
-    loops |= {"serve": serve.run, "history": history.run} | _maintenance(settings, database)
+    loops |= {"serve": serve.run, "history": history.run, "secrets": partial(objects.secrets.run, keyring.state)}
+    loops |= _maintenance(settings, database)
 
     def let_go() -> None:
         streams.close_all()
