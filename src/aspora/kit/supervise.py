@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from aspora.kit.backoff import Backoff
@@ -99,3 +100,15 @@ async def run_loops(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running_loops(loops: Mapping[str, Loop], *, grace_seconds: float) -> AsyncGenerator[None]:
+    """Run loops beside the block; at its end they are stopped as `run_loops` does."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_loops(loops, stop, grace_seconds=grace_seconds), name="loops")
+    try:
+        yield
+    finally:
+        stop.set()
+        await running

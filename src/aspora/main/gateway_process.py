@@ -35,10 +35,11 @@ from aspora.gateway.serve.health import HealthDoor, health_routes
 from aspora.gateway.serve.routes import CHANNELS as SERVE_CHANNELS
 from aspora.gateway.serve.routes import ServeDoor, serve_routes
 from aspora.gateway.streams import Streams
-from aspora.kit.clock import SystemClock
+from aspora.kit.clock import Clock, SystemClock
 from aspora.kit.supervise import Loop, run_loops
 from aspora.main.child import open_database
 from aspora.main.controlling import lead_controllers
+from aspora.main.database_clock import DatabaseClock
 from aspora.main.endpoint import write_private
 from aspora.main.joining import place_of, warn_of_other_artifacts
 from aspora.main.metrics_door import QuietServer
@@ -82,9 +83,14 @@ class _Gateway:
 
 
 def _build(
-    settings: Settings, database: Database, listener: Listener, artifacts: ArtifactStore, keyring: Keyring
+    settings: Settings,
+    database: Database,
+    listener: Listener,
+    artifacts: ArtifactStore,
+    keyring: Keyring,
+    clock: DatabaseClock,
 ) -> _Gateway:
-    clock, metrics = SystemClock(), Metrics()
+    metrics = Metrics()
     kinds = list(load_kinds())
     audit = Audit(database)
     store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
@@ -129,7 +135,7 @@ def _build(
     )
     loops: dict[str, Loop] = {"listener": listener.run, "store": store.run, "view": objects.view.run}
     loops |= {"serve": serve.run, "history": history.run, "secrets": partial(objects.secrets.run, keyring.state)}
-    loops |= _maintenance(settings, database)
+    loops |= {"clock": clock.run} | _maintenance(settings, database)
 
     def let_go() -> None:
         streams.close_all()
@@ -242,7 +248,8 @@ async def serve(
     listener = Listener(settings.database_url, (OBJECTS_CHANNEL, *SERVE_CHANNELS, *HISTORY_CHANNELS))
     artifacts = artifact_store(settings)
     keyring = await open_keyring(settings, database)
-    gateway = _build(settings, database, listener, artifacts, keyring)
+    clock = await DatabaseClock.open(database, SystemClock())
+    gateway = _build(settings, database, listener, artifacts, keyring, clock)
     support_stop = asyncio.Event()
     support = asyncio.create_task(run_loops(gateway.loops, support_stop, grace_seconds=2))
     controllers: asyncio.Task[None] | None = None
@@ -251,7 +258,7 @@ async def serve(
         await gateway.objects.view.wait_synced()
         await gateway.objects.secrets.mark(keyring.state())
         if "system_key" in config:
-            controllers = asyncio.create_task(_run_controllers(gateway, settings, config["system_key"], stop))
+            controllers = asyncio.create_task(_run_controllers(gateway, settings, clock, config["system_key"], stop))
         await warn_of_other_artifacts(artifacts, await gateway.objects.view.list("Revision"))
         say_ready("gateway")
         await _serve_http(gateway, settings, config["socket_fds"], stop)
@@ -266,7 +273,7 @@ async def serve(
         await database.close()
 
 
-async def _run_controllers(gateway: _Gateway, settings: Settings, key: str, stop: asyncio.Event) -> None:
+async def _run_controllers(gateway: _Gateway, settings: Settings, clock: Clock, key: str, stop: asyncio.Event) -> None:
     transport = AsgiTransport(gateway.app, api_key=key)
-    leading = partial(lead_controllers, transport, settings, SystemClock())
+    leading = partial(lead_controllers, transport, settings, clock)
     await run_loops({"controllers": leading}, stop, grace_seconds=settings.stop_grace_seconds)
