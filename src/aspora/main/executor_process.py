@@ -119,6 +119,9 @@ async def _serve(
     database = await held.enter_async_context(
         await open_database(settings.database_url, max_connections=work_connections)
     )
+    lease_database = await held.enter_async_context(
+        await Database.open(settings.database_url, max_size=1, application_name="aspora-lease")
+    )
     clock = await DatabaseClock.open(database, SystemClock())
     listener = Listener(settings.database_url, CHANNELS)
     store = cached_artifacts(settings, artifact_store(settings), metrics)
@@ -143,6 +146,7 @@ async def _serve(
     driver = sandbox_driver(settings, slots=2 * settings.executor_slots, warm=settings.sandbox_warm)
     parts = ExecutorParts(
         database=database,
+        lease_database=lease_database,
         listener=listener,
         revisions=ClientRevisions(client),
         artifacts=cache,
