@@ -119,9 +119,8 @@ def _build(
     history = HistoryDoor(
         database=database, audit=audit, listener=listener, reader=objects.view, streams=streams, clock=clock
     )
-    health = HealthDoor(Healths(database), objects.view, clock)
-    own = [*health_routes(health), *serve_routes(serve), *history_routes(history)]
-    own += artifact_routes(ArtifactDoor(artifacts, objects.view))
+    own = [*health_routes(HealthDoor(Healths(database), objects.view, clock)), *serve_routes(serve)]
+    own += [*history_routes(history), *artifact_routes(ArtifactDoor(artifacts, objects.view))]
     draining = asyncio.Event()
     document = partial(openapi_document, kinds, own, version=aspora_version())
     config = AppConfig(
