@@ -13,12 +13,14 @@ from starlette.routing import Route, Router
 
 from aspora.gateway.connection import BoundedConnection
 from aspora.gateway.http import error_response, json_response
+from aspora.kit.supervise import wait_for_event
 from aspora.main.listening import bind_on
 from aspora.meta.errors import FieldError, StatusError, Unavailable
 from aspora.telemetry.logs import get_logger
 from aspora.telemetry.metrics import CONTENT_TYPE, Metrics
 
 CHECK_SECONDS = 2.0
+_TICK_SECONDS: Final = 1.0
 _WAY_OUT: Final = "choose one with --metrics-port or ASPORA_METRICS_PORT (0 for none)"
 _log = get_logger(__name__)
 
@@ -26,7 +28,30 @@ Check = Callable[[], Awaitable[object]]
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn without its own signal handling: the process has one stop, and cleans up after it."""
+    """uvicorn without its own signal handling (the process has one stop, and cleans up after it), and without waking up
+    ten times a second to see whether it is to end.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self._exit = asyncio.Event()
+        super().__init__(config)
+
+    @property
+    def should_exit(self) -> bool:
+        """Set it, and the server ends."""
+        return self._exit.is_set()
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        if value:
+            self._exit.set()
+        else:
+            self._exit.clear()
+
+    async def main_loop(self) -> None:
+        """Keep the `Date` header true until told to end."""
+        while not await self.on_tick(0):
+            await wait_for_event(self._exit, _TICK_SECONDS)
 
     @contextmanager
     def capture_signals(self) -> Any:
