@@ -36,6 +36,26 @@ async def wait_for_any(*events: asyncio.Event) -> None:
             wait.cancel()
 
 
+async def flush_when_told(
+    told: asyncio.Event, flush: Callable[[], Awaitable[None]], stop: asyncio.Event, *, gather_seconds: float = 0.0
+) -> None:
+    """Call `flush` after each time that `told` is set, until told to stop, and then once more.
+
+    Args:
+        told: Set by whoever leaves something to flush; cleared before each flush, so nothing is overlooked.
+        flush: Takes what is there. What it sets `told` for is flushed again.
+        gather_seconds: How long more may gather before each flush; a stop cuts it short.
+    """
+    is_last = False
+    while not is_last:
+        await wait_for_any(told, stop)
+        if gather_seconds:
+            await wait_for_event(stop, gather_seconds)
+        is_last = stop.is_set()
+        told.clear()
+        await flush()
+
+
 async def run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
     """Run work that has nothing to finish: once `stop` is set it is cancelled; what it raises before is raised here."""
     working = asyncio.create_task(work)
