@@ -9,7 +9,7 @@ from aspora.executor.trace import Trace
 from aspora.kit.supervise import flush_when_told
 from aspora.meta.errors import StatusError
 from aspora.records.events import Addressed, Events
-from aspora.records.rows import Event, Owner
+from aspora.records.rows import ExecutionEvent, Owner
 from aspora.records.wakeups import CHANGED, Wakeups
 from aspora.telemetry.logs import get_logger
 
@@ -33,7 +33,7 @@ class EventWriter:
         self._dirty.add(trace)
         self._any_dirty.set()
 
-    async def take_rest(self, trace: Trace) -> list[Event]:
+    async def take_rest(self, trace: Trace) -> list[ExecutionEvent]:
         """The events that are still to be written, for whoever writes the attempt's end.
 
         Waits for a write under way that may hold earlier ones, so that the end is the last a follower sees.
