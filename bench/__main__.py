@@ -124,7 +124,7 @@ def measure_idle(aspora: Installation) -> None:
     rate = (transactions(aspora.data_dir) - asked) / elapsed_seconds
     value = f"{sum(used.values()):.1f} % of a core"
     show("idle, all processes", value, "≤ 5 %", f"processor time over {IDLE_SECONDS} s")
-    because(f"who looks for work nobody announced, once a second each: {parts(used, digits=1, unit='%')}")
+    because(f"who looks for work nobody announced, each second or two: {parts(used, digits=1, unit='%')}")
     show("idle, transactions of PostgreSQL", f"{rate:.1f}/s", "≤ 20/s", f"pg_stat_database over {IDLE_SECONDS} s")
     because("probes: the durable engine's queue, list of queues and jobs, our queue, the objects' log, sweeps, leases")
 

@@ -141,6 +141,46 @@ async def test_redis_hangs_and_one_caller_at_a_time_pays_for_it(redis: Server, b
     await behind.read_until_hit(digest, b"kept by the store")
 
 
+class Hands(SystemClock):
+    """A clock that stands still until its hands are turned."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+async def test_many_who_fail_at_once_are_one_failure() -> None:
+    callers, asked, hang_up = 12, 0, asyncio.Event()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == callers:
+            hang_up.set()
+        await hang_up.wait()
+        writer.close()
+
+    clock, server = Hands(), await asyncio.start_server(hold, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    rest = Backoff(base_seconds=1.0, max_seconds=1000.0, jitter_ratio=0.0)
+    cache = RedisBlobs(url, UNCOUNTED, clock, deadline_seconds=20.0, rest=rest)
+    try:
+        assert await asyncio.gather(*(cache.get(digest_of(bytes([n]))) for n in range(callers))) == [None] * callers
+        assert cache.is_resting
+        clock.at = 1.0
+        assert not cache.is_resting, "one outage, and the first rest"
+        assert await cache.get(digest_of(b"x")) is None
+        clock.at = 2.9
+        assert cache.is_resting, "the second in a row is twice as long"
+        clock.at = 3.0
+        assert not cache.is_resting
+    finally:
+        await cache.close()
+        server.close()
+
+
 @pytest.mark.xdist_group("redis")
 @pytest.mark.parametrize("lie", [b"other bytes", b"x" * 9_000_000], ids=["wrong", "huge"])
 async def test_redis_lies_and_is_put_right(redis: Server, behind: Behind, lie: bytes) -> None:

@@ -100,17 +100,19 @@ class RedisBlobs:
         if self._failures:
             # Only one caller finds out whether it is back; the others do without meanwhile.
             self._rests_until = self._clock.monotonic() + self._deadline_seconds
+        failures = self._failures
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 answer = await question
         except (RedisError, OSError, TimeoutError, ValueError) as error:
-            await self._fail(error)
+            self._meter.failed("Unavailable")
+            if failures == self._failures:  # Else others that were asked at the same time have told of this outage.
+                await self._fail(error)
             return None
         self._failures, self._rests_until = 0, 0.0
         return answer
 
     async def _fail(self, error: Exception) -> None:
-        self._meter.failed("Unavailable")
         rest_seconds = self._rest.delay_seconds(self._failures)
         self._failures += 1
         self._rests_until = self._clock.monotonic() + rest_seconds

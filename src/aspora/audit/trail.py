@@ -8,14 +8,13 @@ from typing import Any, Final
 from aspora.audit.interface import AuditFilter, Refusal
 from aspora.db.pool import Database, Row
 from aspora.db.queries import Queries
-from aspora.kit.supervise import wait_for_event
+from aspora.kit.supervise import flush_when_told
 from aspora.meta.errors import API_VERSION, StatusError
 from aspora.meta.objects import rfc3339
 from aspora.telemetry.logs import get_logger
 
 _queries = Queries.load("aspora.audit", "audit.sql")
 _log = get_logger(__name__)
-_IDLE_CHECK_SECONDS: Final = 60.0
 _BATCH: Final = 200
 MAX_WAITING: Final = 2000
 """Refusals that may wait for the database; a flood beyond that is counted in the log alone."""
@@ -40,15 +39,7 @@ class Audit:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep what is told until told to stop, and then the rest."""
-        stopping = asyncio.create_task(stop.wait())
-        stopping.add_done_callback(lambda _: self._any.set())
-        try:
-            while not stop.is_set():
-                await wait_for_event(self._any, _IDLE_CHECK_SECONDS)
-                self._any.clear()
-                await self.flush()
-        finally:
-            stopping.cancel()
+        await flush_when_told(self._any, self.flush, stop)
 
     async def flush(self) -> None:
         """Keep all that waits; when the database can't be reached it is lost, and the log says how much."""

@@ -28,10 +28,11 @@ _queries = Queries.load("aspora.db", "advisory.sql")
 class PostgresTerm:
     """A held lock with its epoch; see `aspora.reconcile.leader.Term`."""
 
-    def __init__(self, connection: Connection, *, name: str, epoch: int, lease_seconds: float) -> None:
+    def __init__(self, connection: Connection, *, name: str, epoch: int, asked_at: float, lease_seconds: float) -> None:
         self._connection = connection
         self._name = name
         self.epoch = epoch
+        self.asked_at = asked_at
         self.lease_seconds = lease_seconds
 
     async def renew(self) -> None:
@@ -41,11 +42,13 @@ class PostgresTerm:
             Conflict: Another leader has begun.
             Unavailable: The session is lost, or the server does not answer.
         """
+        asked_at = asyncio.get_running_loop().time()
         with _answered(self._name):
             async with asyncio.timeout(self.lease_seconds):
                 renewed = await _queries.execute(self._connection, "renew_epoch", leader=self._name, epoch=self.epoch)
         if not renewed:
             raise Conflict(f"epoch {self.epoch} of {self._name!r} is over: another leads")
+        self.asked_at = asked_at
 
     async def release(self) -> None:
         """End the session, and with it the lock."""
@@ -81,11 +84,14 @@ class PostgresLeaderLock:
                     pass
                 async with asyncio.timeout(self._lease_seconds):
                     await self._ask(connection, "end_when_silent", milliseconds=str(round(self._lease_seconds * 1000)))
+                    asked_at = asyncio.get_running_loop().time()
                     epoch: int = await self._ask(connection, "begin_epoch", leader=self.name, holder=self._holder)
             except BaseException:
                 await uninterrupted(connection.close())
                 raise
-        return PostgresTerm(connection, name=self.name, epoch=epoch, lease_seconds=self._lease_seconds)
+        return PostgresTerm(
+            connection, name=self.name, epoch=epoch, asked_at=asked_at, lease_seconds=self._lease_seconds
+        )
 
     async def _connect(self) -> Connection:
         parameters = connection_parameters(

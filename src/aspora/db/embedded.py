@@ -99,6 +99,8 @@ class EmbeddedPostgres:
         settings: Server settings beside `SERVER_SETTINGS`; they win.
         binaries: Programs of an older version, to run data of it as it is; None takes the shipped ones.
         sync: False lets initdb leave its files to the page cache: for tests alone.
+        lock: The data folder's, which the caller holds before and after; None to take it with `start` and let go of it
+            with `stop`.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class EmbeddedPostgres:
         os_user_name: str = SERVER_USER_NAME,
         binaries: InstalledBinaries | None = None,
         sync: bool = True,
+        lock: DataDirLock | None = None,
     ) -> None:
         self._asked_dir = data_dir
         self._binaries = binaries
@@ -121,6 +124,7 @@ class EmbeddedPostgres:
         self._settings = {**SERVER_SETTINGS, **(settings or {})}
         self._os_user_name = os_user_name
         self._sync = sync
+        self._callers_lock = lock
         self._lock: DataDirLock | None = None
         self._running: _Running | None = None
 
@@ -136,22 +140,25 @@ class EmbeddedPostgres:
         if self.is_running:
             return
         folder = prepare_data_dir(self._asked_dir, uid=os.geteuid())
-        lock = self._lock or DataDirLock(folder)
-        lock.acquire()
+        if self._lock is None and self._callers_lock is None:
+            lock = DataDirLock(folder)
+            lock.acquire()
+            self._lock = lock
         try:
             with explained(folder):
                 self._running = self._start_locked(folder)
         except BaseException:
-            lock.release()
-            self._lock = None
+            self._let_go()
             raise
-        self._lock = lock
 
     def stop(self) -> None:
         """Stop the server, gently first, and let go of the data folder; harmless when it does not run."""
         running, self._running = self._running, None
         if running is not None:
             self._end(running.process)
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -18,7 +18,7 @@ from aspora.kit.backoff import Backoff
 from aspora.kit.clock import Clock
 from aspora.meta.errors import StatusError, Timeout, Unavailable
 from aspora.records.executions import Executions
-from aspora.records.rows import Claim, Ending, Event
+from aspora.records.rows import Claim, Ending, ExecutionEvent
 from aspora.records.state import State
 from aspora.records.wakeups import CHANGED, Wakeups
 from aspora.telemetry.logs import get_logger
@@ -138,7 +138,7 @@ class Conductor:
             attempt += 1
         self._wakeups.send(CHANGED)
 
-    async def _try_finish(self, claim: Claim, ending: Ending, rest: Sequence[Event]) -> bool:
+    async def _try_finish(self, claim: Claim, ending: Ending, rest: Sequence[ExecutionEvent]) -> bool:
         """Write the end once; False when it may be tried again."""
         try:
             written = await self._executions.finish(claim, ending, rest)

@@ -190,6 +190,8 @@ class AttemptEffects:
                 _log.error("connector failed", error=error, execution=self._claim.id, call=_name(call))
             if attempt + 1 < tries:
                 await asyncio.sleep(_BACKOFF.delay_seconds(attempt))
+        if is_write and call.idempotency_key is not None:
+            raise repeated_in_vain(_name(call), tries=tries)
         if is_write:
             raise in_doubt(_name(call))
         return EffectEnd(
@@ -232,6 +234,16 @@ def in_doubt(what: str) -> ExecutionFailed:
         IN_DOUBT,
         f"{what} was begun and its outcome is unknown; it is not repeated. Look at the other side whether it took"
         " effect, and run the skill again if it did not",
+    )
+
+
+def repeated_in_vain(what: str, *, tries: int) -> ExecutionFailed:
+    """The end of an execution with a write that went out under its idempotency key and was never answered."""
+    return ExecutionFailed(
+        IN_DOUBT,
+        f"{what} was sent {tries} times with one idempotency key and its outcome is unknown; it took effect once at"
+        " most. Another run would send another key: look at the other side first, and run the skill again only if it"
+        " took no effect",
     )
 
 

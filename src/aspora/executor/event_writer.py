@@ -6,10 +6,10 @@ from typing import Any
 
 from aspora.executor.journal import Journal
 from aspora.executor.trace import Trace
-from aspora.kit.supervise import wait_for_any, wait_for_event
+from aspora.kit.supervise import flush_when_told
 from aspora.meta.errors import StatusError
 from aspora.records.events import Addressed, Events
-from aspora.records.rows import Event, Owner
+from aspora.records.rows import ExecutionEvent, Owner
 from aspora.records.wakeups import CHANGED, Wakeups
 from aspora.telemetry.logs import get_logger
 
@@ -33,7 +33,7 @@ class EventWriter:
         self._dirty.add(trace)
         self._any_dirty.set()
 
-    async def take_rest(self, trace: Trace) -> list[Event]:
+    async def take_rest(self, trace: Trace) -> list[ExecutionEvent]:
         """The events that are still to be written, for whoever writes the attempt's end.
 
         Waits for a write under way that may hold earlier ones, so that the end is the last a follower sees.
@@ -44,10 +44,7 @@ class EventWriter:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write until told to stop, and then once more."""
-        while not stop.is_set():
-            await wait_for_any(self._any_dirty, stop)
-            await wait_for_event(stop, _FLUSH_INTERVAL_SECONDS)
-            await self.flush()
+        await flush_when_told(self._any_dirty, self.flush, stop, gather_seconds=_FLUSH_INTERVAL_SECONDS)
 
     async def flush(self) -> None:
         """Write what there is now; what can't be written stays for the next time."""

@@ -80,9 +80,15 @@ class ExecutorConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorParts:
-    """What an executor works with; all open, and closed by whoever opened them. The listener must hear `CHANNELS`."""
+    """What an executor works with; all open, and closed by whoever opened them. The listener must hear `CHANNELS`.
+
+    Attributes:
+        lease_database: The same database over a connection that nothing but the lease uses: while work waits for those
+            of `database`, the node is no less alive.
+    """
 
     database: Database
+    lease_database: Database
     listener: Listener
     revisions: RevisionSource
     artifacts: ArtifactSource
@@ -161,7 +167,7 @@ class _Executor:
         self._agent = AgentWorker(models=parts.models, book=self._executions, blobs=parts.blobs, clock=parts.clock)
         self._conductor = self._make_conductor()
         self._lease = NodeLease(
-            nodes,
+            Nodes(parts.lease_database),
             owner,
             ttl_seconds=config.lease_seconds,
             clock=steady,

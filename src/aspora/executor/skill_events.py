@@ -6,7 +6,7 @@ An event is a courtesy to people who look; it never holds up an execution and ma
 import asyncio
 from typing import Final
 
-from aspora.kit.supervise import wait_for_event
+from aspora.kit.supervise import flush_when_told
 from aspora.meta.errors import StatusError
 from aspora.records.happenings import Happening, Happenings
 from aspora.records.wakeups import HAPPENED, Wakeups
@@ -14,7 +14,6 @@ from aspora.telemetry.logs import get_logger
 
 _CONTROLLER: Final = "executor"
 _FOLD_SECONDS: Final = 1.0
-_IDLE_CHECK_SECONDS: Final = 60.0
 _MAX_WAITING: Final = 1000
 """Skills times reasons; what is beyond that is dropped until the next flush."""
 
@@ -47,19 +46,10 @@ class SkillEvents:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep what was told until told to stop, and then the rest."""
-        stopping = asyncio.create_task(stop.wait())
-        stopping.add_done_callback(lambda _: self._any.set())
-        try:
-            while not stop.is_set():
-                if await wait_for_event(self._any, _IDLE_CHECK_SECONDS):
-                    await wait_for_event(stop, _FOLD_SECONDS)
-                await self.flush()
-        finally:
-            stopping.cancel()
+        await flush_when_told(self._any, self.flush, stop, gather_seconds=_FOLD_SECONDS)
 
     async def flush(self) -> None:
         """Keep all that was told."""
-        self._any.clear()
         counts, self._counts = self._counts, {}
         try:
             for (domain, skill, reason, message), count in counts.items():

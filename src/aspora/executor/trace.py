@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from aspora.kit.clock import Clock
-from aspora.records.rows import Claim, Event
+from aspora.records.rows import Claim, ExecutionEvent
 
 MAX_EVENTS: Final = 10_000
 
@@ -24,7 +24,7 @@ class Trace:
         self.stages: dict[str, float] = {"record": round(claim.queued_ms, 1)}
         self._clock = clock
         self._on_event = on_event
-        self._events: list[Event] = []
+        self._events: list[ExecutionEvent] = []
         self._count = 0
 
     def emit(self, type_: str, **data: Any) -> None:
@@ -34,7 +34,7 @@ class Trace:
             return
         if self._count == MAX_EVENTS:
             type_, data = "EventsDropped", {"message": f"more than {MAX_EVENTS} events; the rest are not kept"}
-        self._events.append(Event(self._clock.now(), type_, data))
+        self._events.append(ExecutionEvent(self._clock.now(), type_, data))
         self._on_event(self)
 
     @contextmanager
@@ -47,11 +47,11 @@ class Trace:
             elapsed_ms = (self._clock.monotonic() - begin) * 1000
             self.stages[name] = round(self.stages.get(name, 0.0) + elapsed_ms, 1)
 
-    def take(self) -> list[Event]:
+    def take(self) -> list[ExecutionEvent]:
         """The events that nobody has taken yet."""
         events, self._events = self._events, []
         return events
 
-    def give_back(self, events: list[Event]) -> None:
+    def give_back(self, events: list[ExecutionEvent]) -> None:
         """Return what was taken and could not be written."""
         self._events[:0] = events

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from aspora.kit.backoff import Backoff
@@ -33,6 +34,26 @@ async def wait_for_any(*events: asyncio.Event) -> None:
     finally:
         for wait in waits:
             wait.cancel()
+
+
+async def flush_when_told(
+    told: asyncio.Event, flush: Callable[[], Awaitable[None]], stop: asyncio.Event, *, gather_seconds: float = 0.0
+) -> None:
+    """Call `flush` after each time that `told` is set, until told to stop, and then once more.
+
+    Args:
+        told: Set by whoever leaves something to flush; cleared before each flush, so nothing is overlooked.
+        flush: Takes what is there. What it sets `told` for is flushed again.
+        gather_seconds: How long more may gather before each flush; a stop cuts it short.
+    """
+    is_last = False
+    while not is_last:
+        await wait_for_any(told, stop)
+        if gather_seconds:
+            await wait_for_event(stop, gather_seconds)
+        is_last = stop.is_set()
+        told.clear()
+        await flush()
 
 
 async def run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
@@ -99,3 +120,15 @@ async def run_loops(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running_loops(loops: Mapping[str, Loop], *, grace_seconds: float) -> AsyncGenerator[None]:
+    """Run loops beside the block; at its end they are stopped as `run_loops` does."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_loops(loops, stop, grace_seconds=grace_seconds), name="loops")
+    try:
+        yield
+    finally:
+        stop.set()
+        await running

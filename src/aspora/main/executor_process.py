@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from aspora.access.defaults import SYSTEM_EXECUTOR
@@ -18,9 +19,10 @@ from aspora.executor.lease import LeaseLost
 from aspora.executor.plan import ClientRevisions
 from aspora.executor.process import CHANNELS, ExecutorConfig, ExecutorParts, run_executor
 from aspora.kit.clock import Clock, SystemClock
-from aspora.kit.supervise import Loop, run_loops
+from aspora.kit.supervise import Loop, running_loops
 from aspora.main.child import EXIT_LEASE_LOST, open_database
-from aspora.main.joining import gateway_transport, warn_of_other_artifacts
+from aspora.main.database_clock import DatabaseClock
+from aspora.main.joining import database_shown, gateway_transport, warn_of_other_artifacts
 from aspora.main.metrics_door import MetricsDoor
 from aspora.main.process_key import ProcessKey, new_place, wait_accepted
 from aspora.main.settings import Settings
@@ -76,18 +78,10 @@ async def _require_sandbox(driver: SandboxDriver) -> None:
         raise Unavailable(f"the sandbox can't be used: {probe.message}")
 
 
-async def _own_key(settings: Settings, database: Database, artifacts: ArtifactStore, clock: Clock) -> ProcessKey:
-    """The key of an executor that nobody gave one."""
-    key = ProcessKey(
-        database,
-        settings.database_url,
-        artifacts,
-        clock,
-        roles=(SYSTEM_EXECUTOR,),
-        place=new_place("executor"),
-    )
-    await key.ensure()
-    return key
+def _own_key(settings: Settings, database: Database, artifacts: ArtifactStore, clock: Clock) -> ProcessKey:
+    """The key of an executor that nobody gave one; not made yet."""
+    place = new_place("executor")
+    return ProcessKey(database, settings.database_url, artifacts, clock, roles=(SYSTEM_EXECUTOR,), place=place)
 
 
 async def serve(
@@ -97,24 +91,62 @@ async def serve(
 
     Args:
         config: `gateway_url`; and `system_key` in `aspora up`, else the process makes a key of its own.
+
+    Raises:
+        StatusError: It can't begin; says why.
     """
-    clock, metrics = SystemClock(), Metrics()
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    database = await open_database(settings.database_url, max_connections=settings.executor_slots + 4)
+    async with AsyncExitStack() as held:
+        try:
+            await _serve(settings, config, stop, say_ready, held)
+        except LeaseLost as e:
+            _log.error("ending at once", why=str(e))
+            sys.stderr.flush()
+            os._exit(EXIT_LEASE_LOST)
+
+
+async def _serve(
+    settings: Settings,
+    config: Mapping[str, Any],
+    stop: asyncio.Event,
+    say_ready: Callable[[str], None],
+    held: AsyncExitStack,
+) -> None:
+    """All parts, each given to `held` to be closed as soon as it is there."""
+    metrics = Metrics()
+    door = held.enter_context(MetricsDoor(metrics, host=settings.metrics_host, port=settings.metrics_port))
+    work_connections = settings.executor_slots + 4
+    database = await held.enter_async_context(
+        await open_database(settings.database_url, max_connections=work_connections)
+    )
+    lease_database = await held.enter_async_context(
+        await Database.open(settings.database_url, max_size=1, application_name="aspora-lease")
+    )
+    clock = await DatabaseClock.open(database, SystemClock())
     listener = Listener(settings.database_url, CHANNELS)
     store = cached_artifacts(settings, artifact_store(settings), metrics)
-    key = None if "system_key" in config else await _own_key(settings, database, store, clock)
+    held.push_async_callback(store.close)
+    loops: dict[str, Loop] = {"listener": listener.run, "metrics": door.run, "clock": clock.run}
+    api_key = config.get("system_key")
+    if api_key is None:
+        key = _own_key(settings, database, store, clock)
+        await held.enter_async_context(key.held())
+        api_key, loops["key"] = key.text, key.run
     url: str = config["gateway_url"]
-    client = ApiClient(gateway_transport(settings, url, api_key=config["system_key"] if key is None else key.text))
+    client = ApiClient(gateway_transport(settings, url, api_key=api_key))
+    held.push_async_callback(client.close)
     catalog = LiveCatalog(client, model_environment(settings))
-    models = HttpModelClient(catalog, clock=clock)
+    loops |= {f"informer-{i.kind}": i.run for i in catalog.informers}
+    models, connectors = HttpModelClient(catalog, clock=clock), InstalledConnectors()
+    held.push_async_callback(models.close)
+    held.push_async_callback(connectors.close)
+    cache = artifact_cache(settings, store, clock, metrics)
+    held.callback(cache.close)
     # Inline and durable executions have slots of their own in the executor, so that neither starves the other here.
     driver = sandbox_driver(settings, slots=2 * settings.executor_slots, warm=settings.sandbox_warm)
-    cache = artifact_cache(settings, store, clock, metrics)
-    door = MetricsDoor(metrics, host=settings.metrics_host, port=settings.metrics_port)
-    connectors = InstalledConnectors()
     parts = ExecutorParts(
         database=database,
+        lease_database=lease_database,
         listener=listener,
         revisions=ClientRevisions(client),
         artifacts=cache,
@@ -126,36 +158,17 @@ async def serve(
         clock=clock,
         metrics=metrics,
     )
-    support_stop = asyncio.Event()
-    loops: dict[str, Loop] = {"listener": listener.run, "metrics": door.run}
-    loops |= {f"informer-{i.kind}": i.run for i in catalog.informers} | ({} if key is None else {"key": key.run})
-    support = asyncio.create_task(run_loops(loops, support_stop, grace_seconds=1))
-    try:
-        await _require_sandbox(driver)
-        if key is None or await _joined(client, url, store, stop):
-            door.add_check("database", database.ping)
-            await run_executor(_behaviour(settings), parts, stop, on_ready=lambda what: say_ready(READY[what]))
-    except LeaseLost as e:
-        _log.error("ending at once", why=str(e))
-        sys.stderr.flush()
-        os._exit(EXIT_LEASE_LOST)
-    finally:
-        await driver.close()
-        support_stop.set()
-        await support
-        await models.close()
-        await connectors.close()
-        await client.close()
-        cache.close()
-        await store.close()
-        if key is not None:
-            await key.remove()
-        await database.close()
+    await held.enter_async_context(running_loops(loops, grace_seconds=1))
+    held.push_async_callback(driver.close)
+    await _require_sandbox(driver)
+    if "system_key" in config or await _joined(settings, client, url, store, stop):
+        door.add_check("database", database.ping)
+        await run_executor(_behaviour(settings), parts, stop, on_ready=lambda what: say_ready(READY[what]))
 
 
-async def _joined(client: Client, url: str, artifacts: ArtifactStore, stop: asyncio.Event) -> bool:
+async def _joined(settings: Settings, client: Client, url: str, artifacts: ArtifactStore, stop: asyncio.Event) -> bool:
     """Wait for a gateway that knows us, and see whether we look for artifacts where it keeps them."""
-    if not await wait_accepted(client, url, stop):
+    if not await wait_accepted(client, url, stop, database=database_shown(settings)):
         return False
     page = await client.list("Revision", limit=500)
     await warn_of_other_artifacts(artifacts, page.items)

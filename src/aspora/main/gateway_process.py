@@ -35,10 +35,11 @@ from aspora.gateway.serve.health import HealthDoor, health_routes
 from aspora.gateway.serve.routes import CHANNELS as SERVE_CHANNELS
 from aspora.gateway.serve.routes import ServeDoor, serve_routes
 from aspora.gateway.streams import Streams
-from aspora.kit.clock import SystemClock
+from aspora.kit.clock import Clock, SystemClock
 from aspora.kit.supervise import Loop, run_loops
 from aspora.main.child import open_database
 from aspora.main.controlling import lead_controllers
+from aspora.main.database_clock import DatabaseClock
 from aspora.main.endpoint import write_private
 from aspora.main.joining import place_of, warn_of_other_artifacts
 from aspora.main.metrics_door import QuietServer
@@ -82,9 +83,14 @@ class _Gateway:
 
 
 def _build(
-    settings: Settings, database: Database, listener: Listener, artifacts: ArtifactStore, keyring: Keyring
+    settings: Settings,
+    database: Database,
+    listener: Listener,
+    artifacts: ArtifactStore,
+    keyring: Keyring,
+    clock: DatabaseClock,
 ) -> _Gateway:
-    clock, metrics = SystemClock(), Metrics()
+    metrics = Metrics()
     kinds = list(load_kinds())
     audit = Audit(database)
     store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
@@ -113,9 +119,8 @@ def _build(
     history = HistoryDoor(
         database=database, audit=audit, listener=listener, reader=objects.view, streams=streams, clock=clock
     )
-    health = HealthDoor(Healths(database), objects.view, clock)
-    own = [*health_routes(health), *serve_routes(serve), *history_routes(history)]
-    own += artifact_routes(ArtifactDoor(artifacts, objects.view))
+    own = [*health_routes(HealthDoor(Healths(database), objects.view, clock)), *serve_routes(serve)]
+    own += [*history_routes(history), *artifact_routes(ArtifactDoor(artifacts, objects.view))]
     draining = asyncio.Event()
     document = partial(openapi_document, kinds, own, version=aspora_version())
     config = AppConfig(
@@ -128,7 +133,8 @@ def _build(
         ready_checks=_ready_checks(draining, database, objects),
     )
     loops: dict[str, Loop] = {"listener": listener.run, "store": store.run, "view": objects.view.run}
-    loops |= {"serve": serve.run, "history": history.run} | _maintenance(settings, database)
+    loops |= {"serve": serve.run, "history": history.run, "secrets": partial(objects.secrets.run, keyring.state)}
+    loops |= {"clock": clock.run} | _maintenance(settings, database)
 
     def let_go() -> None:
         streams.close_all()
@@ -241,7 +247,8 @@ async def serve(
     listener = Listener(settings.database_url, (OBJECTS_CHANNEL, *SERVE_CHANNELS, *HISTORY_CHANNELS))
     artifacts = artifact_store(settings)
     keyring = await open_keyring(settings, database)
-    gateway = _build(settings, database, listener, artifacts, keyring)
+    clock = await DatabaseClock.open(database, SystemClock())
+    gateway = _build(settings, database, listener, artifacts, keyring, clock)
     support_stop = asyncio.Event()
     support = asyncio.create_task(run_loops(gateway.loops, support_stop, grace_seconds=2))
     controllers: asyncio.Task[None] | None = None
@@ -250,7 +257,7 @@ async def serve(
         await gateway.objects.view.wait_synced()
         await gateway.objects.secrets.mark(keyring.state())
         if "system_key" in config:
-            controllers = asyncio.create_task(_run_controllers(gateway, settings, config["system_key"], stop))
+            controllers = asyncio.create_task(_run_controllers(gateway, settings, clock, config["system_key"], stop))
         await warn_of_other_artifacts(artifacts, await gateway.objects.view.list("Revision"))
         say_ready("gateway")
         await _serve_http(gateway, settings, config["socket_fds"], stop)
@@ -265,7 +272,7 @@ async def serve(
         await database.close()
 
 
-async def _run_controllers(gateway: _Gateway, settings: Settings, key: str, stop: asyncio.Event) -> None:
+async def _run_controllers(gateway: _Gateway, settings: Settings, clock: Clock, key: str, stop: asyncio.Event) -> None:
     transport = AsgiTransport(gateway.app, api_key=key)
-    leading = partial(lead_controllers, transport, settings, SystemClock())
+    leading = partial(lead_controllers, transport, settings, clock)
     await run_loops({"controllers": leading}, stop, grace_seconds=settings.stop_grace_seconds)

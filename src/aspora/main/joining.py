@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from psycopg.conninfo import conninfo_to_dict
+
 from aspora.artifacts.interface import ArtifactStore
 from aspora.client.http_transport import HttpTransport
 from aspora.db.data_dir import lock_is_held
+from aspora.db.pool import target_of
 from aspora.main.control import running_endpoint
 from aspora.main.endpoint import write_private
 from aspora.main.settings import Settings
@@ -50,6 +53,11 @@ def database_url(settings: Settings) -> str:
         f"no database: ASPORA_DATABASE_URL is not set, and nobody runs one with data directory"
         f" {str(settings.data_dir)!r}; set it to postgresql://…, or start one there: aspora database"
     )
+
+
+def database_shown(settings: Settings) -> str:
+    """Where the database is, fit for a message: never the password."""
+    return target_of(conninfo_to_dict(settings.database_url))
 
 
 def gateway_url(settings: Settings) -> str:

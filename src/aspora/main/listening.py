@@ -55,14 +55,16 @@ def is_loopback(host: str) -> bool:
 
 def bind(settings: Settings) -> socket.socket:
     """A bound, inheritable socket on the configured address; see `bind_on`."""
-    return bind_on(settings.host, settings.port, setting="ASPORA_PORT")
+    way_out = "choose one with ASPORA_PORT (0 picks a free one), or see whether an Aspora runs already: aspora status"
+    return bind_on(settings.host, settings.port, host_setting="ASPORA_HOST", way_out=way_out)
 
 
-def bind_on(host: str, port: int, *, setting: str) -> socket.socket:
+def bind_on(host: str, port: int, *, host_setting: str, way_out: str) -> socket.socket:
     """A bound, inheritable socket.
 
     Args:
-        setting: Where another port can be chosen, for the message.
+        host_setting: Which setting gave the address, for the message.
+        way_out: What would do when the port is taken, for the message.
 
     Raises:
         Conflict: The port is taken.
@@ -71,7 +73,7 @@ def bind_on(host: str, port: int, *, setting: str) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as e:
-        raise Invalid(f"{setting.replace('PORT', 'HOST')} {host!r} is not an address: {e.strerror}") from None
+        raise Invalid(f"{host_setting} {host!r} is not an address: {e.strerror}") from None
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -80,10 +82,7 @@ def bind_on(host: str, port: int, *, setting: str) -> socket.socket:
     except OSError as e:
         bound.close()
         if e.errno == 98:
-            raise Conflict(
-                f"port {port} on {host} is taken by another program; choose one with {setting} "
-                "(0 picks a free one), or see whether an Aspora runs already: aspora status"
-            ) from None
+            raise Conflict(f"port {port} on {host} is taken by another program; {way_out}") from None
         raise Invalid(f"can't listen on {host}:{port}: {e.strerror}") from None
     bound.set_inheritable(True)
     return bound

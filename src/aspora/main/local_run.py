@@ -36,7 +36,7 @@ from aspora.meta.names import ExecutionId, NodeId
 from aspora.meta.objects import rfc3339
 from aspora.models.client import HttpModelClient
 from aspora.models.failures import ModelNotConfigured
-from aspora.records.rows import Claim, Event, ModelCall, Owner
+from aspora.records.rows import Claim, ExecutionEvent, ModelCall, Owner
 from aspora.skills import LoadedSkill, load_skill, unpack
 from aspora.telemetry.logs import configure_logging
 
@@ -179,7 +179,7 @@ class LocalRunner:
         return {"apiVersion": API_VERSION, "kind": "Execution", "metadata": metadata, "spec": spec, "status": status}
 
 
-def _event(trace: Trace, event: Event) -> Wire:
+def _event(trace: Trace, event: ExecutionEvent) -> Wire:
     return {"at": rfc3339(event.at), "type": event.type, "attempt": trace.claim.attempt, "data": event.data}
 
 

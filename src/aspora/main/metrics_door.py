@@ -1,9 +1,10 @@
 """`/metrics`, `/healthz` and `/readyz` of a process that serves nothing else; off unless a port is set."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final, Self
 
 import uvicorn
 from starlette.requests import Request
@@ -12,19 +13,45 @@ from starlette.routing import Route, Router
 
 from aspora.gateway.connection import BoundedConnection
 from aspora.gateway.http import error_response, json_response
+from aspora.kit.supervise import wait_for_event
 from aspora.main.listening import bind_on
 from aspora.meta.errors import FieldError, StatusError, Unavailable
 from aspora.telemetry.logs import get_logger
 from aspora.telemetry.metrics import CONTENT_TYPE, Metrics
 
 CHECK_SECONDS = 2.0
+_TICK_SECONDS: Final = 1.0
+_WAY_OUT: Final = "choose one with --metrics-port or ASPORA_METRICS_PORT (0 for none)"
 _log = get_logger(__name__)
 
 Check = Callable[[], Awaitable[object]]
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn without its own signal handling: the process has one stop, and cleans up after it."""
+    """uvicorn without its own signal handling (the process has one stop, and cleans up after it), and without waking up
+    ten times a second to see whether it is to end.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self._exit = asyncio.Event()
+        super().__init__(config)
+
+    @property
+    def should_exit(self) -> bool:
+        """Set it, and the server ends."""
+        return self._exit.is_set()
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        if value:
+            self._exit.set()
+        else:
+            self._exit.clear()
+
+    async def main_loop(self) -> None:
+        """Keep the `Date` header true until told to end."""
+        while not await self.on_tick(0):
+            await wait_for_event(self._exit, _TICK_SECONDS)
 
     @contextmanager
     def capture_signals(self) -> Any:
@@ -35,51 +62,64 @@ class QuietServer(uvicorn.Server):
 class MetricsDoor:
     """A small HTTP server beside a process's work. Nothing on it is secret; keep it on a private address all the same.
 
+    Its port is taken when it is made, so that a process whose metrics nobody could read does not start; `close` it.
+
     Args:
         metrics: What `/metrics` shows.
         host: Where to listen.
         port: 0 for no door at all.
+
+    Raises:
+        Conflict: The port is taken.
+        Invalid: The address is not one of this machine.
     """
 
     def __init__(self, metrics: Metrics, *, host: str, port: int) -> None:
         self._metrics = metrics
-        self._host = host
-        self._port = port
         self._checks: dict[str, Check] = {}
+        self._bound: socket.socket | None = None
+        if port:
+            self._bound = bind_on(host, port, host_setting="ASPORA_METRICS_HOST", way_out=_WAY_OUT)
+
+    def close(self) -> None:
+        """Give the port back."""
+        if self._bound is not None:
+            self._bound.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def add_check(self, name: str, check: Check) -> None:
         """`/readyz` fails when `check` raises; it fails too while no check has been added, since nothing works yet."""
         self._checks[name] = check
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until told to stop.
-
-        Raises:
-            Conflict: The port is taken.
-            Invalid: The address is not one of this machine.
-        """
-        if not self._port:
+        """Serve until told to stop."""
+        if self._bound is None:
             await stop.wait()
             return
-        with bind_on(self._host, self._port, setting="ASPORA_METRICS_PORT") as bound:
-            server = QuietServer(
-                uvicorn.Config(
-                    self._app(),
-                    http=BoundedConnection,
-                    ws="none",
-                    lifespan="off",
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    timeout_graceful_shutdown=1,
-                )
+        server = QuietServer(
+            uvicorn.Config(
+                self._app(),
+                http=BoundedConnection,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
             )
-            serving = asyncio.create_task(server.serve(sockets=[bound]))
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            server.should_exit = True
-            await serving
+        )
+        # The server closes the socket it was given; should it fail, the next one gets another.
+        serving = asyncio.create_task(server.serve(sockets=[self._bound.dup()]))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        server.should_exit = True
+        await serving
 
     def _app(self) -> Router:
         async def show_metrics(_: Request) -> Response:

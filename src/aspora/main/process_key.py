@@ -8,7 +8,8 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -25,7 +26,7 @@ from aspora.gateway.streams import Streams
 from aspora.kit.backoff import Backoff
 from aspora.kit.clock import Clock
 from aspora.kit.supervise import wait_for_event
-from aspora.meta.errors import StatusError, Timeout, Unauthorized, Unavailable
+from aspora.meta.errors import Conflict, StatusError, Timeout, Unauthorized, Unavailable
 from aspora.store.postgres import CHANNEL, PostgresStore
 from aspora.telemetry.logs import get_logger
 from aspora.telemetry.metrics import Metrics
@@ -35,6 +36,9 @@ LIFETIME: Final = timedelta(hours=6)
 
 RENEW_SECONDS: Final = 2 * 3600.0
 REMOVE_SECONDS: Final = 2.0
+STRANGE_SECONDS: Final = 10.0
+"""How long a gateway may refuse a fresh key before it counts as one of another database."""
+
 _BACKOFF: Final = Backoff(base_seconds=0.1, max_seconds=5.0)
 _RENEW_BACKOFF: Final = Backoff(base_seconds=1.0, max_seconds=60.0)
 _log = get_logger(__name__)
@@ -53,6 +57,7 @@ class ProcessKey:
         database: Where the objects are.
         dsn: The same database, for the store's listener, which is never run here.
         artifacts: For the admission chain; a key names none.
+        clock: The database's, by which gateways judge when the key has expired.
         roles: What the key gives.
         place: Whose it is; see `new_place`.
     """
@@ -72,6 +77,19 @@ class ProcessKey:
         self._roles = tuple(roles)
         self._place = place
         self._bootstrap = _bootstrap(database, dsn, artifacts, clock)
+
+    @asynccontextmanager
+    async def held(self) -> AsyncGenerator[None]:
+        """The key, made on entering and taken back at the end, whatever happens meanwhile.
+
+        Raises:
+            Unavailable: The database can't be reached.
+        """
+        try:
+            await self.ensure()
+            yield
+        finally:
+            await self.remove()
 
     async def ensure(self) -> None:
         """Make the key, or move the instant at which it expires.
@@ -106,26 +124,44 @@ class ProcessKey:
         return system_key(self.text, roles=self._roles, place=self._place, expires_at=self._clock.now() + LIFETIME)
 
 
-async def wait_accepted(client: Client, url: str, stop: asyncio.Event) -> bool:
+async def wait_accepted(client: Client, url: str, stop: asyncio.Event, *, database: str) -> bool:
     """Wait until a gateway answers and knows our key; False when told to stop first.
 
-    A gateway that does not know it may not have seen it yet, or be one of another database: the log says which URL.
+    A gateway that is well knows a key within a second of its making. One that goes on not knowing it has another
+    database.
+
+    Args:
+        url: Where the gateway is, for the message.
+        database: Which database the key is in, for the message.
 
     Raises:
+        Conflict: The gateway is one of another database.
         StatusError: A gateway answers with another error.
     """
-    attempt = 0
+    attempt, refused_since = 0, None
+    loop = asyncio.get_running_loop()
     while not stop.is_set():
         try:
             await client.get("Domain", DEFAULT_DOMAIN)
         except (Unavailable, Timeout, Unauthorized) as error:
             if attempt % 10 == 0:
                 _log.warning("waiting for a gateway of this database", url=url, reason=error.reason, why=error.message)
+            if isinstance(error, Unauthorized):
+                refused_since = loop.time() if refused_since is None else refused_since
+                if loop.time() - refused_since > STRANGE_SECONDS:
+                    raise _other_database(url, database, error) from None
         else:
             return True
         await wait_for_event(stop, _BACKOFF.delay_seconds(attempt))
         attempt += 1
     return False
+
+
+def _other_database(url: str, database: str, error: Unauthorized) -> Conflict:
+    return Conflict(
+        f"the gateway at {url!r} refuses the key that this process keeps in database {database!r} ({error.message}):"
+        " it serves another database; set ASPORA_URL and ASPORA_DATABASE_URL to those of one installation"
+    )
 
 
 def _bootstrap(database: Database, dsn: str, artifacts: ArtifactStore, clock: Clock) -> Bootstrap:

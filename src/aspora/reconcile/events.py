@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 from aspora.client.interface import Records, Wire
 from aspora.client.paths import object_path
 from aspora.kit.clock import Clock
+from aspora.kit.supervise import flush_when_told
 from aspora.meta.errors import API_VERSION, MethodNotAllowed, NotFound, StatusError
 from aspora.meta.objects import rfc3339
 
@@ -53,7 +55,9 @@ class ClientEventRecorder:
         self._records = records
         self._controller = controller
         self._clock = clock
-        self._waiting: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(max_waiting)
+        self._max_waiting = max_waiting
+        self._waiting: deque[Mapping[str, Any]] = deque()
+        self._any = asyncio.Event()
         self.dropped = 0
 
     def record(self, obj: Wire, reason: str, message: str, *, type_: EventType = "Normal") -> None:
@@ -73,26 +77,19 @@ class ClientEventRecorder:
             "firstTimestamp": now,
             "lastTimestamp": now,
         }
-        try:
-            self._waiting.put_nowait(event)
-        except asyncio.QueueFull:
+        if len(self._waiting) >= self._max_waiting:
             self.dropped += 1
+            return
+        self._waiting.append(event)
+        self._any.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Hand in what is noted until `stop`, then what still waits."""
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            while not stop.is_set():
-                taking = asyncio.create_task(self._waiting.get())
-                await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if taking.done():
-                    await self._hand_in(taking.result())
-                else:
-                    taking.cancel()
-            while not self._waiting.empty():
-                await self._hand_in(self._waiting.get_nowait())
-        finally:
-            stopping.cancel()
+        await flush_when_told(self._any, self._flush, stop)
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            await self._hand_in(self._waiting.popleft())
 
     async def _hand_in(self, event: Mapping[str, Any]) -> None:
         path = object_path(PLURAL, domain=event["metadata"].get("domain", ""))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from aspora.kit.backoff import Backoff
-from aspora.kit.supervise import wait_for_event
+from aspora.kit.supervise import uninterrupted, wait_for_event
 from aspora.meta.errors import StatusError
 from aspora.meta.surroundings import Leadership
 
@@ -14,6 +14,10 @@ Led = Callable[[Leadership, asyncio.Event], Awaitable[None]]
 """Work of a leader: writes as that leader, and returns soon after the event is set."""
 
 _BACKOFF = Backoff(base_seconds=0.2, max_seconds=5.0)
+_RENEW_RATIO = 1 / 3
+_GIVE_UP_RATIO = 2 / 3
+"""Of the lease. What is left after it is for a renewal that takes its second to be broken off, and for the work."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -23,6 +27,11 @@ class Term(Protocol):
     @property
     def epoch(self) -> int:
         """Greater than that of any term before."""
+        ...
+
+    @property
+    def asked_at(self) -> float:
+        """When, by the event loop's clock, the last sign of life was asked for: its lease counts from there."""
         ...
 
     @property
@@ -101,11 +110,23 @@ async def _acquire(lock: LeaderLock, stop: asyncio.Event) -> Term | None:
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return waiting.result() if waiting.done() else None
+        if waiting.done():
+            return waiting.result()  # Nothing is awaited from here until the caller holds it.
+    except asyncio.CancelledError:
+        await uninterrupted(_give_back(waiting))
+        raise
     finally:
         stopping.cancel()
-        waiting.cancel()
-        await asyncio.gather(waiting, stopping, return_exceptions=True)
+    await uninterrupted(_give_back(waiting))
+    return None
+
+
+async def _give_back(waiting: "asyncio.Task[Term]") -> None:
+    """End the wait for a term; one that came all the same is nobody's, and is released."""
+    waiting.cancel()
+    [outcome] = await asyncio.gather(waiting, return_exceptions=True)
+    if not isinstance(outcome, BaseException):
+        await outcome.release()
 
 
 async def _lead(term: Term, run: Led, leadership: Leadership, stop: asyncio.Event, *, grace_seconds: float) -> None:
@@ -132,12 +153,16 @@ async def _lead(term: Term, run: Led, leadership: Leadership, stop: asyncio.Even
 
 
 async def _keep(term: Term, leadership: Leadership) -> None:
-    """Show signs of life; returns when leading is no longer sure, at the latest after two thirds of the lease."""
-    third = term.lease_seconds / 3
+    """Show signs of life; returns when leading is no longer sure, well before the lock can be someone else's.
+
+    All is counted from when the last sign was asked for, since the server may have heard it at that very moment.
+    """
+    loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(third)
+        asked_at = term.asked_at
+        await asyncio.sleep(asked_at + term.lease_seconds * _RENEW_RATIO - loop.time())
         try:
-            async with asyncio.timeout(third):
+            async with asyncio.timeout_at(asked_at + term.lease_seconds * _GIVE_UP_RATIO):
                 await term.renew()
         except (StatusError, TimeoutError) as e:
             _log.warning("leadership lost", extra={"leader": str(leadership), "cause": type(e).__name__})

@@ -9,7 +9,7 @@ from aspora.db.queries import Queries
 from aspora.meta.objects import rfc3339
 from aspora.records.ids import day_of
 from aspora.records.jsontext import encode_leniently
-from aspora.records.rows import START, Claim, Cursor, Event, Owner, StoredEvent
+from aspora.records.rows import START, Claim, Cursor, ExecutionEvent, Owner, StoredEvent
 
 _queries = Queries.load("aspora.records", "events.sql")
 FINISHED = "Finished"
@@ -22,7 +22,7 @@ class Addressed:
     """An event and the attempt it happened in."""
 
     claim: Claim
-    event: Event
+    event: ExecutionEvent
 
 
 class Events:

@@ -13,7 +13,7 @@ from aspora.meta.objects import rfc3339
 from aspora.records.fence import Fenced, fence_of
 from aspora.records.ids import day_of, days_of_prefix
 from aspora.records.jsontext import encode, encode_leniently, storable_text
-from aspora.records.rows import Claim, Ending, Event, ModelCall, NewExecution, Owner
+from aspora.records.rows import Claim, Ending, ExecutionEvent, ModelCall, NewExecution, Owner
 from aspora.records.state import ExecutionClass, State, is_terminal
 
 _queries = Queries.load("aspora.records", "executions.sql")
@@ -143,13 +143,13 @@ class Executions:
             row = await _queries.fetch_one(connection, "get_execution", id=execution, day=day_of(execution))
         return row is not None and row["class"] == execution_class and not is_terminal(row["state"])
 
-    async def finish(self, claim: Claim, ending: Ending, events: Sequence[Event]) -> bool:
+    async def finish(self, claim: Claim, ending: Ending, events: Sequence[ExecutionEvent]) -> bool:
         """Write the end with the last events, and a `Finished` event after them.
 
         Returns:
             False when the claim is fenced: another attempt has begun, the execution was ended, or the node's lease has.
         """
-        last = Event(ending.finished_at, "Finished", {"state": ending.state, "reason": ending.reason})
+        last = ExecutionEvent(ending.finished_at, "Finished", {"state": ending.state, "reason": ending.reason})
         async with self._database.connection() as connection:
             row = await _queries.fetch_one(
                 connection,
@@ -315,7 +315,7 @@ def _audited(act: Mapping[str, Any] | None, execution: str, domain: str) -> str 
     return None if act is None else encode({**act, **about})
 
 
-def _events_json(events: Sequence[Event]) -> str:
+def _events_json(events: Sequence[ExecutionEvent]) -> str:
     return encode_leniently([{"at": e.at.isoformat(), "type": e.type, "data": e.data} for e in events])
 
 

@@ -81,7 +81,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ExecutionEvent:
     """Something that happened in an execution, as the writer saw it."""
 
     at: datetime

@@ -10,7 +10,7 @@ from typing import Final
 
 from aspora.db.pool import Database
 from aspora.db.queries import Queries
-from aspora.kit.supervise import wait_for_event
+from aspora.kit.supervise import flush_when_told
 from aspora.meta.errors import StatusError
 from aspora.telemetry.logs import get_logger
 
@@ -27,7 +27,6 @@ CANCELLED: Final = "aspora_cancel"
 
 _queries = Queries.load("aspora.records", "wakeups.sql")
 _log = get_logger(__name__)
-_IDLE_CHECK_SECONDS = 60.0
 
 
 class Wakeups:
@@ -45,17 +44,9 @@ class Wakeups:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send what is due until told to stop, and then the rest."""
-        stopping = asyncio.create_task(stop.wait())
-        stopping.add_done_callback(lambda _: self._any_due.set())
-        try:
-            while not stop.is_set():
-                await wait_for_event(self._any_due, _IDLE_CHECK_SECONDS)
-                await self._flush()
-        finally:
-            stopping.cancel()
+        await flush_when_told(self._any_due, self._flush, stop)
 
     async def _flush(self) -> None:
-        self._any_due.clear()
         due, self._due = self._due, set()
         if not due:
             return

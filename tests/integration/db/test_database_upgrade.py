@@ -1,8 +1,12 @@
 """Data of another PostgreSQL: refused with the way over, and brought over."""
 
 import asyncio
+import contextlib
 import io
 import os
+import threading
+from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -12,7 +16,7 @@ from psycopg import sql
 from aspora.cli.output import Output
 from aspora.db.binaries import MAJOR_VERSION, InstalledBinaries
 from aspora.db.cluster import SUPERUSER, Cluster, load_credentials
-from aspora.db.data_dir import prepare_data_dir
+from aspora.db.data_dir import lock_is_held, prepare_data_dir
 from aspora.db.embedded import DATABASE, ROLE, EmbeddedPostgres
 from aspora.db.migrate import load_migrations, migrate
 from aspora.db.os_user import server_user
@@ -26,10 +30,10 @@ OLD = 15
 PROGRAMS = Path(f"/usr/lib/postgresql/{OLD}/bin")
 
 
-def upgrade(folder: Path, *, programs: Path | None = None) -> str:
+def upgrade(folder: Path, *, programs: Path | None = None, force: bool = False) -> str:
     out = Output(io.StringIO(), io.StringIO())
-    assert upgrade_database(Settings(data_dir=folder), out, programs=programs) == 0
-    return out.stdout.getvalue()  # type: ignore[attr-defined,no-any-return]
+    assert upgrade_database(Settings(data_dir=folder), out, programs=programs, force=force) == 0
+    return out.stdout.getvalue() + out.stderr.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
 def test_another_version_is_refused_before_anything_is_touched(made_dir: Path) -> None:
@@ -83,6 +87,30 @@ def initdb_of_old(cluster: Cluster, password: str) -> None:
     assert status == 0, said
 
 
+@contextlib.contextmanager
+def lock_watched(folder: Path) -> Generator[list[bool]]:
+    """While the block runs another thread asks again and again for the folder's lock; a list that is filled if it is
+    free after it was held, before the new cluster is in its place.
+    """
+    was_free, ended = list[bool](), threading.Event()
+
+    def watch() -> None:
+        while not lock_is_held(folder) and not ended.is_set():
+            pass
+        while not ended.wait(0.001):
+            if not lock_is_held(folder) and (folder / "postgres" / "PG_VERSION").read_text().strip() == str(OLD):
+                was_free.append(True)
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield was_free
+    finally:
+        ended.set()
+        watcher.join()
+
+
 async def _fill(dsn: str) -> None:
     async with await Database.open(dsn, max_size=1) as database:
         await migrate(database, [m for m in load_migrations() if m.number <= 3])
@@ -90,6 +118,15 @@ async def _fill(dsn: str) -> None:
             await connection.execute(
                 b"insert into objects (kind, domain, name, uid, resource_version, object)"
                 b""" values ('Domain', '', 'kept', 'u', 1, '{"metadata": {"name": "kept"}}')"""
+            )
+            await connection.execute(
+                b"insert into executions (id, day, domain, skill, revision, environment, class, caller, created_at,"
+                b" deadline, state)"
+                b" select 'EXEC-' || to_char(now() at time zone 'UTC', 'YYYYMMDDHH24MISS') || '-0000000' || n,"
+                b" (now() at time zone 'UTC')::date, 'd', 's', 'r', 'production',"
+                b" case when n < 3 then 'durable' else 'inline' end, 'c', now(), now() + interval '1 day',"
+                b" case when n = 4 then 'Succeeded' else 'Pending' end"
+                b" from generate_series(1, 4) as n"
             )
 
 
@@ -107,7 +144,14 @@ async def test_a_cluster_of_postgresql_15_is_brought_over(data_dir: Path) -> Non
             connection.pgconn.change_password(ROLE.encode(), credentials.application.encode())
             connection.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(DATABASE), role))
         await _fill(server.dsn)
-    said = await asyncio.to_thread(upgrade, folder)
+    told = "executions not finished: 3, of them durable: 2; none goes on after the upgrade, each ends as Failed"
+    with pytest.raises(Conflict, match=rf"{told}\. Start the Aspora that made the data .* give them up with --force"):
+        await asyncio.to_thread(upgrade, folder)
+    assert cluster.version() == str(OLD)
+    with lock_watched(folder) as was_free:
+        said = await asyncio.to_thread(partial(upgrade, folder, force=True))
+    assert was_free == []
+    assert told in said
     assert f"PostgreSQL {MAJOR_VERSION} now" in said
     assert (folder / f"postgres-{OLD}" / "PG_VERSION").read_text().strip() == str(OLD)
     assert not (folder / "upgrade").exists()

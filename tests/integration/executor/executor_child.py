@@ -82,8 +82,11 @@ async def main(config: dict[str, Any]) -> None:
     store = open_artifacts(base / "artifacts")
     async with AsyncExitStack() as held:
         database = await held.enter_async_context(
-            await Database.open(config["dsn"], max_size=min(config["slots"] + 4, MAX_CONNECTIONS))
+            await Database.open(
+                config["dsn"], max_size=config["connections"] or min(config["slots"] + 4, MAX_CONNECTIONS)
+            )
         )
+        lease_database = await held.enter_async_context(await Database.open(config["dsn"], max_size=1))
         runtime_dir = Path(config["runtime_dir"])
         driver = ProcessDriver(work_dir=base / "work", runtime_dir=runtime_dir, max_concurrency=2 * config["slots"])
         held.push_async_callback(driver.close)
@@ -96,6 +99,7 @@ async def main(config: dict[str, Any]) -> None:
         support = asyncio.create_task(run_loops({"listener": listener.run}, support_stop, grace_seconds=1))
         parts = ExecutorParts(
             database=database,
+            lease_database=lease_database,
             listener=listener,
             revisions=FileRevisions(base / "revisions.json"),
             artifacts=ArtifactCache(

@@ -11,6 +11,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -246,3 +247,16 @@ async def handler(context):
     print(f"\nexecutor killed {POSTS} times between request and answer; each counted once by the bank")
     for label, count in sorted(found.items()):
         print(f"  {label}: {count}")
+
+
+async def test_a_node_whose_work_has_used_up_its_connections_is_no_less_alive(site: Any) -> None:
+    executor = await site.start_executor(connections=1, lease_seconds=4.0)
+    [node] = await site.nodes.page()
+    enough = node["lease_expires_at"] + timedelta(seconds=8)
+    async with site.database.transaction() as connection, asyncio.timeout(PATIENCE_SECONDS):
+        # From now on its next claim waits on the one connection of its work, for longer than the lease lasts.
+        await connection.execute("lock table executions in access exclusive mode")
+        while node["lease_expires_at"] < enough:
+            assert executor.process.returncode is None, executor.log.read_text()[-3000:]
+            await asyncio.sleep(0.05)
+            [node] = await site.nodes.page()

@@ -1,5 +1,6 @@
 """Secrets over real HTTP and a real database: values go in, are sealed, and never come out."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ import pytest
 
 from aspora.db.pool import Database
 from aspora.sealing.check import check_key, settle_key
-from aspora.sealing.cipher import SecretKey, new_key
+from aspora.sealing.cipher import SecretKey, new_key, seal
 from aspora.sealing.key_file import find_key, write_key
 from aspora.sealing.keyring import Keyring
+from aspora.store.interface import Key, Write
 
-from .conftest import Api, Door
+from .conftest import Api, Door, Lines
 
 PATH = "/api/v1/domains/default/secrets"
 VALUE = "hunter2-is-not-it"
@@ -121,6 +123,52 @@ async def test_a_lost_key_destroys_nothing_and_the_right_one_heals(
     healed = door.keyring.state()
     assert await door.parts.secrets.mark(healed) == 1
     assert (await api.get(f"{PATH}/crm")).json()["status"]["conditions"][0]["status"] == "True"
+
+
+async def test_secrets_become_ready_again_while_the_gateway_runs(
+    door: Door, database: Database, tmp_path: Path
+) -> None:
+    api, key, found = door.api, door.key, list[SecretKey]()
+
+    def find() -> SecretKey | None:
+        return found[0] if found else None
+
+    def make() -> SecretKey:
+        raise AssertionError("a second key must never be made")
+
+    await api.post(PATH, secret())
+    door.keyring.__init__(await settle_key(database, find, make, place="there"), find)
+    assert await door.parts.secrets.mark(door.keyring.state()) == 1
+    stop = asyncio.Event()
+    healing = asyncio.create_task(door.parts.secrets.run(door.keyring.state, stop, every_seconds=0.01))
+    try:
+        async with api.lines(f"{PATH}?watch=true") as lines:
+            assert await next_ready(lines) == "False"
+            found.append(key)
+            assert await next_ready(lines) == "True", "the key has come back"
+            # As after a restore beside another key: this one is sealed with a key that nobody has.
+            [stored] = (await door.store.list("Secret")).items
+            strange = seal(new_key(), {"token": VALUE}, place="Secret/default/crm")
+            changed = {**stored, "spec": {**stored["spec"], "sealed": strange}}
+            version = stored["metadata"]["resourceVersion"]
+            await door.store.write(
+                [Write("update", Key("Secret", "default", "crm"), changed, expected_version=version)]
+            )
+            assert await next_ready(lines) == "True", "a gateway that runs marks nothing as bad"
+            assert await door.parts.secrets.mark(door.keyring.state()) == 1
+            assert await next_ready(lines) == "False"
+            await api.patch(f"{PATH}/crm", {"spec": {"data": {"token": "new"}}})
+            while await next_ready(lines) == "False":
+                pass
+    finally:
+        stop.set()
+        await healing
+
+
+async def next_ready(lines: Lines) -> str:
+    while (event := await lines.next())["type"] == "BOOKMARK":
+        pass
+    return event["object"]["status"]["conditions"][0]["status"]
 
 
 async def test_the_first_start_registers_a_key_and_the_next_only_looks(database: Database, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from aspora.records.events import TAKEOVERS, Addressed, Events
 from aspora.records.executions import Executions
 from aspora.records.fence import Fenced
 from aspora.records.nodes import Nodes
-from aspora.records.rows import Claim, Event, ModelCall
+from aspora.records.rows import Claim, ExecutionEvent, ModelCall
 from aspora.records.steps import Steps
 
 WRITE = EffectKey("bank", "pay", arguments_digest({"to": "x"}), 0)
@@ -77,14 +77,14 @@ async def test_a_fenced_node_writes_nothing_but_what_it_has_spent(database: Data
     steps = Steps(database)
     claim = await claim_one(database, durable=True)
     assert await effects.begin(claim, WRITE, is_write=True, idempotent=False) == Go()
-    assert await events.append(claim.owner, [Addressed(claim, Event(now(), "Log"))]) == 1
+    assert await events.append(claim.owner, [Addressed(claim, ExecutionEvent(now(), "Log"))]) == 1
     await executions.record_model_call(claim, call())
     before = [row["state"] for row in await effects.of(claim.id)]
     await fence(database, claim)
 
     assert not await executions.finish(claim, succeeded(), [])
     assert not await executions.release(claim)
-    assert await events.append(claim.owner, [Addressed(claim, Event(now(), "Late"))]) == 0
+    assert await events.append(claim.owner, [Addressed(claim, ExecutionEvent(now(), "Late"))]) == 0
     for refused in (
         effects.begin(claim, READ, is_write=False, idempotent=True),
         effects.begin(claim, WRITE, is_write=True, idempotent=False),

@@ -17,7 +17,7 @@ from aspora.records.executions import Executions, WrongDay, execution_wire
 from aspora.records.ids import day_of, execution_id
 from aspora.records.maintenance import maintain
 from aspora.records.nodes import NodeFacts, Nodes
-from aspora.records.rows import START, Claim, Cursor, Ending, Event, ModelCall, NewExecution, Owner
+from aspora.records.rows import START, Claim, Cursor, Ending, ExecutionEvent, ModelCall, NewExecution, Owner
 from aspora.records.state import State, is_terminal, may_follow
 
 STATES: tuple[State, ...] = get_args(State)
@@ -143,7 +143,7 @@ async def test_only_the_owner_of_the_attempt_writes_the_end(database: Database) 
     assert not await executions.finish(stale, succeeded(), [])
     assert not await executions.release(stale)
     assert (await state_of(database, name))[0] == "Running"
-    assert await executions.finish(fresh, succeeded(), [Event(now(), "Log", {"message": "a\x00b"})])
+    assert await executions.finish(fresh, succeeded(), [ExecutionEvent(now(), "Log", {"message": "a\x00b"})])
     assert not await executions.finish(fresh, succeeded(), [])
     row = await executions.get(name)
     assert list(row["result"]) == ["z", "a"]
@@ -323,7 +323,7 @@ async def test_a_tail_misses_no_event_whatever_the_order_of_commits(database: Da
     name = claim.id
 
     async def append(type_: str) -> None:
-        assert await events.append(claim.owner, [Addressed(claim, Event(now(), type_))]) == 1
+        assert await events.append(claim.owner, [Addressed(claim, ExecutionEvent(now(), type_))]) == 1
 
     seen: list[str] = []
     cursor: Cursor = START
@@ -354,7 +354,7 @@ async def test_concurrent_writers_and_a_tail_agree_in_the_end(database: Database
 
     async def write(writer: int) -> None:
         for n in range(20):
-            await events.append(claim.owner, [Addressed(claim, Event(now(), f"{writer}.{n}"))])
+            await events.append(claim.owner, [Addressed(claim, ExecutionEvent(now(), f"{writer}.{n}"))])
 
     writing = asyncio.gather(*(write(w) for w in range(4)))
     seen: list[str] = []

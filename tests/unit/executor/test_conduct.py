@@ -15,7 +15,7 @@ from aspora.executor.results import Given
 from aspora.executor.running import Running
 from aspora.meta.errors import Unavailable
 from aspora.meta.names import NodeId
-from aspora.records.rows import Claim, Ending, Event, Owner
+from aspora.records.rows import Claim, Ending, ExecutionEvent, Owner
 
 
 class Scripted:
@@ -40,7 +40,7 @@ class Scripted:
             await self.outcome.wait()
         return Given(result={"message": "done"}, driver="process")
 
-    async def finish(self, claim: Claim, ending: Ending, events: Sequence[Event]) -> bool:
+    async def finish(self, claim: Claim, ending: Ending, events: Sequence[ExecutionEvent]) -> bool:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer

@@ -126,7 +126,7 @@ async def test_a_write_of_unknown_outcome_ends_the_execution_and_is_not_repeated
 ) -> None:
     book, outside = Book(), Scripted(unknown)
     made = effects(make_claim, clock, outside, book)
-    with pytest.raises(ExecutionFailed, match=r"EffectInDoubt: bank\.write was begun"):
+    with pytest.raises(ExecutionFailed, match=r"EffectInDoubt: bank\.write was begun .* it is not repeated"):
         await made.call("bank", "write", {})
     with pytest.raises(ExecutionFailed, match="EffectInDoubt"):
         await made.settle()
@@ -140,8 +140,14 @@ async def test_with_a_key_it_is_repeated_with_the_same_key_and_then_given_up(mak
     assert (await made.call("bank", "keyed", {})).value == "done"
     (first_key,) = {call.idempotency_key for call in outside.calls}
     assert len(outside.calls) == 3
-    with pytest.raises(ExecutionFailed, match="EffectInDoubt"):
+    with pytest.raises(ExecutionFailed) as failed:
         await made.call("bank", "keyed", {})
+    assert str(failed.value) == (
+        "EffectInDoubt: bank.keyed was sent 4 times with one idempotency key and its outcome is unknown; it took effect"
+        " once at most. Another run would send another key: look at the other side first, and run the skill again only"
+        " if it took no effect"
+    )
+    assert len(outside.calls) == 7
     keys = {call.idempotency_key for call in outside.calls[3:]}
     assert len(keys) == 1
     assert first_key not in keys

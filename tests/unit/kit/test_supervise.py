@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from aspora.kit.supervise import run_loops, run_until, wait_for_any
+from aspora.kit.supervise import flush_when_told, run_loops, run_until, running_loops, wait_for_any
 
 
 async def test_work_ends_with_the_stop() -> None:
@@ -70,3 +70,59 @@ async def test_loops_that_obey_the_stop_use_none_of_the_grace() -> None:
     stop.set()
     async with asyncio.timeout(5):
         await running
+
+
+async def test_what_is_told_is_flushed_and_what_came_with_the_stop_too() -> None:
+    told, stop, heap, flushed = asyncio.Event(), asyncio.Event(), list[str](), list[str]()
+    once = asyncio.Event()
+
+    async def flush() -> None:
+        while heap:
+            flushed.append(heap.pop(0))
+        once.set()
+
+    def tell(what: str) -> None:
+        heap.append(what)
+        told.set()
+
+    tell("before it runs")
+    running = asyncio.create_task(flush_when_told(told, flush, stop))
+    async with asyncio.timeout(2):
+        await once.wait()
+        assert flushed == ["before it runs"]
+        tell("a")
+        stop.set()
+        tell("b")
+        await running
+    assert flushed == ["before it runs", "a", "b"]
+
+
+async def test_more_may_gather_before_a_flush_and_a_stop_cuts_that_short() -> None:
+    told, stop, flushes = asyncio.Event(), asyncio.Event(), list[bool]()
+
+    async def flush() -> None:
+        flushes.append(told.is_set())
+
+    running = asyncio.create_task(flush_when_told(told, flush, stop, gather_seconds=3600))
+    told.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert flushes == []
+    async with asyncio.timeout(2):
+        stop.set()
+        await running
+    assert flushes == [False]
+
+
+async def test_loops_beside_a_block_end_with_it() -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def loop(stop: asyncio.Event) -> None:
+        began.set()
+        await stop.wait()
+        ended.set()
+
+    async with running_loops({"one": loop}, grace_seconds=5):
+        await began.wait()
+        assert not ended.is_set()
+    assert ended.is_set()

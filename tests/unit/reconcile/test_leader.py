@@ -1,6 +1,7 @@
 """Leading, with a lock that does as it is told."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -15,6 +16,7 @@ FAST = Backoff(base_seconds=0.001, max_seconds=0.001)
 class FakeTerm:
     def __init__(self, epoch: int, *, lease_seconds: float) -> None:
         self.epoch = epoch
+        self.asked_at = asyncio.get_running_loop().time()
         self.lease_seconds = lease_seconds
         self.is_released = False
         self.renewals = 0
@@ -27,6 +29,7 @@ class FakeTerm:
             await asyncio.Event().wait()
         if self.is_lost:
             raise Unavailable("the session is gone")
+        self.asked_at = asyncio.get_running_loop().time()
 
     async def release(self) -> None:
         self.is_released = True
@@ -39,6 +42,8 @@ class FakeLock:
 
     def __init__(self, *terms: FakeTerm | Exception) -> None:
         self.terms = list(terms)
+        self.is_late: asyncio.Event | None = None
+        """With it the term comes when it is set, or just when the wait for it is cancelled."""
 
     async def acquire(self) -> FakeTerm:
         if not self.terms:
@@ -46,6 +51,9 @@ class FakeLock:
         term = self.terms.pop(0)
         if isinstance(term, Exception):
             raise term
+        if self.is_late is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.is_late.wait()
         return term
 
 
@@ -112,6 +120,61 @@ async def test_a_lost_term_ends_the_work_within_the_lease_and_the_next_begins(tr
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert second.is_released
+
+
+async def test_a_term_that_comes_at_the_moment_of_a_stop_or_a_cancellation_is_given_back() -> None:
+    for end in ("stop", "cancel"):
+        term, work, stop = FakeTerm(1, lease_seconds=60), Work(), asyncio.Event()
+        lock = FakeLock(term)
+        lock.is_late = asyncio.Event()
+        task = asyncio.create_task(run_as_leader(lock, work, stop, grace_seconds=1))
+        while lock.terms:
+            await asyncio.sleep(0)
+        if end == "stop":
+            stop.set()
+        else:
+            task.cancel()
+        async with asyncio.timeout(2):
+            await asyncio.gather(task, return_exceptions=True)
+        assert term.is_released, end
+        assert work.began == []
+
+
+async def test_a_term_that_was_asked_for_long_ago_is_given_up_so_much_earlier() -> None:
+    lease, loop = 3.0, asyncio.get_running_loop()
+    first, work = FakeTerm(1, lease_seconds=lease), Work(lingers=True)
+    first.asked_at -= lease / 2  # The answer took half the lease: the server may have counted all that time.
+    first.hangs = True
+    since = loop.time()
+    task = asyncio.create_task(run_as_leader(FakeLock(first), work, asyncio.Event(), grace_seconds=60))
+    async with asyncio.timeout(5):
+        while not first.is_released:
+            await asyncio.sleep(0.005)
+    assert work.ends == ["cancelled"]
+    assert loop.time() - since < lease / 2, "before the server lets another lead"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_renewal_that_takes_a_quarter_of_the_lease_deposes_nobody() -> None:
+    lease = 3.0
+    term, work, stop = FakeTerm(1, lease_seconds=lease), Work(), asyncio.Event()
+    quick = term.renew
+
+    async def slow() -> None:
+        asked_at = asyncio.get_running_loop().time()
+        await asyncio.sleep(lease / 4)
+        await quick()
+        term.asked_at = asked_at
+
+    term.renew = slow  # type: ignore[method-assign]
+    task = asyncio.create_task(run_as_leader(FakeLock(term), work, stop, grace_seconds=5))
+    async with asyncio.timeout(10):
+        while term.renewals < 2:
+            await asyncio.sleep(0.005)
+        stop.set()
+        await task
+    assert work.ends == ["finished"]
 
 
 async def test_while_nobody_can_tell_it_asks_again_and_a_stop_ends_the_wait() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 import sqlalchemy
-from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, WorkflowStatus
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, WorkflowStatus, _workflow_commands
 from dbos._queue import queue_worker_thread
 from dbos._utils import INTERNAL_QUEUE_NAME
 from psycopg.conninfo import conninfo_to_dict
@@ -27,15 +27,20 @@ from aspora.telemetry.logs import get_logger
 T = TypeVar("T")
 _POOL_SIZE: Final = 6
 _MAX_THREADS: Final = 16
-_POLLING_SECONDS: Final = 1.0
+_POLLING_SECONDS: Final = 2.0
 """Between looks for work while nothing runs here and nobody calls: how late a lost wake-up makes an execution."""
 
 _BUSY_POLLING_SECONDS: Final = 0.25
 _INTERNAL_POLLING_SECONDS: Final = 60.0
 """Of DBOS's own queue, which holds what has no other; ours all have one."""
 
-_NOTIFYING_SECONDS: Final = 0.1
-"""Between looks for DBOS's own events to announce, of which Aspora makes none; its 10 ms would wake us for nothing."""
+_JOBS_SECONDS: Final = 3.0
+"""Between rounds of DBOS's jobs for delayed workflows and for those with a time limit of its own; ours are neither. The
+round's lock is held that long by a transaction, which the server ends after five seconds without a word."""
+
+_NOTIFYING_SECONDS: Final = 0.25
+"""Between looks for DBOS's own events to announce, of which Aspora makes none; its 10 ms would wake us for nothing. A
+stop waits for the present look's end."""
 
 _MAX_LISTED: Final = 1000
 _log = get_logger(__name__)
@@ -134,6 +139,7 @@ class Engine:
             await body(execution)
 
         DBOS.workflow(name=WORKFLOW)(run_execution)
+        _workflow_commands._BACKGROUND_JOBS_INTERVAL_SEC = _JOBS_SECONDS  # pyright: ignore[reportPrivateUsage]
         registry = dbos._registry  # pyright: ignore[reportPrivateUsage]
         registry._register_internal_queue(INTERNAL_QUEUE_NAME, polling_interval_sec=_INTERNAL_POLLING_SECONDS)  # pyright: ignore[reportPrivateUsage]
         DBOS.listen_queues([])  # none for DBOS to poll by itself: its thread can't be woken, ours can
