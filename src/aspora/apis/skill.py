@@ -187,7 +187,10 @@ def _check_triggers(triggers: list[Trigger]) -> Iterator[FieldError]:
             yield FieldError(f"spec.triggers[{i}].{needed}", f"is required for a {trigger.type!r} trigger", "Required")
         for name in sorted(given - _TRIGGER_TAKES[trigger.type]):
             takes = ", ".join(sorted(_TRIGGER_TAKES[trigger.type])) or "nothing else"
-            yield FieldError(f"spec.triggers[{i}].{name}", f"a {trigger.type!r} trigger takes {takes}")
+            yield FieldError(
+                f"spec.triggers[{i}].{name}",
+                f"does not go with a {trigger.type!r} trigger, which takes {takes}; leave it out",
+            )
         if trigger.schedule is not None and (problem := cron_problem(trigger.schedule)):
             yield FieldError(f"spec.triggers[{i}].schedule", problem)
 

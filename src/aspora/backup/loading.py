@@ -124,7 +124,7 @@ async def _clear(connection: Connection, destination: Destination) -> dict[str, 
     own = await _queries.fetch_all(connection, "list_own", names=sorted(_own_names(destination.migrations)))
     if own and not destination.replaces and not await _is_unused(connection):
         raise Conflict(
-            "this installation is not empty; restore into another data directory or database, or replace all it holds"
+            "this installation is not empty; restore into another data folder or database, or replace all it holds"
             " with --force"
         )
     former = {r["name"]: r["last_value"] for r in await _queries.fetch_all(connection, "list_sequences")}
@@ -206,7 +206,9 @@ async def _load_table(
 ) -> None:
     unknown = sorted({name for name, _ in table.columns} - set(known))
     if unknown:
-        raise BackupDamaged(f"table {table.name!r} of the backup has columns that its schema lacks: {unknown}")
+        raise BackupDamaged(
+            f"table {table.name!r} of the backup has columns that its schema lacks: {unknown}; use another backup"
+        )
     command = sql.SQL("copy {} ({}) from stdin").format(
         sql.Identifier(table.name), sql.SQL(", ").join(sql.Identifier(name) for name, _ in table.columns)
     )

@@ -188,7 +188,7 @@ def _run(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str]
         return _complete(rest, Cli(out, load_settings(os.environ, {}), {}, platform))
     if verb not in VERBS:
         close = load_object("difflib").get_close_matches(verb, VERBS, n=1)
-        hint = f"did you mean 'aspora {close[0]}'?" if close else "'aspora --help' lists the verbs."
+        hint = f"did you mean 'aspora {close[0]}'?" if close else "'aspora --help' lists the verbs"
         out.error(f"unknown verb {verb!r}; {hint}")
         return exit_codes.USAGE
     parsed = build_parser(verb).parse_args(rest)

@@ -33,7 +33,7 @@ VERBS = {
     "api-resources": VerbInfo("aspora.cli.verbs.api_resources", "list the kinds the server knows"),
     "demo": VerbInfo("aspora.cli.verbs.demo", "start Aspora, run the bundled skills, show what happened, stop"),
     "up": VerbInfo("aspora.cli.verbs.up", "start Aspora on this machine"),
-    "down": VerbInfo("aspora.cli.verbs.down", "stop the Aspora of this data directory"),
+    "down": VerbInfo("aspora.cli.verbs.down", "stop the Aspora of this data folder"),
     "gateway": VerbInfo("aspora.cli.verbs.gateway", "run a gateway alone, as one of several"),
     "executor": VerbInfo("aspora.cli.verbs.executor", "run an executor alone, as one of several"),
     "controllers": VerbInfo("aspora.cli.verbs.controllers", "run the controllers alone"),

@@ -111,7 +111,7 @@ def _way_over(version: str | None, major: int) -> str:
         return "use the newer Aspora that made it, or choose another --data-dir"
     return (
         "bring it over with: aspora upgrade-database (or make a backup with the Aspora that made it: aspora backup"
-        " FILE, and restore that into a new data directory with this one)"
+        " FILE, and restore that into a new data folder with this one)"
     )
 
 

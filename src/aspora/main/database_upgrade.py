@@ -94,7 +94,10 @@ def _finish(cluster: Cluster, out: Output) -> int:
     scratch = cluster.data_dir / SCRATCH
     former = cluster.former_paths()
     if not former or not (scratch / cluster.path.name).exists():
-        raise NotFound(f"data directory {str(cluster.data_dir)!r} holds no database to upgrade; name the right one")
+        raise NotFound(
+            f"data folder {str(cluster.data_dir)!r} holds no database to upgrade; "
+            "name the right one with --data-dir or ASPORA_DATA_DIR"
+        )
     with DataDirLock(cluster.data_dir):
         (scratch / cluster.path.name).rename(cluster.path)
     shutil.rmtree(scratch)

@@ -85,7 +85,7 @@ def _disk(settings: Settings) -> Finding:
     try:
         median = flush_milliseconds(settings.data_dir)
     except OSError as e:
-        return Finding("Disk", "fail", f"{settings.data_dir}: {e.strerror}", "see the data directory above")
+        return Finding("Disk", "fail", f"{settings.data_dir}: {e.strerror}", "see the data folder above")
     state: Literal["ok", "warn"] = "warn" if median > SLOW_FLUSH_MS else "ok"
     remedy = "each write waits for it; a faster disk helps most" if state == "warn" else ""
     return Finding("Disk", state, f"one flush takes {median:.2f} ms (median)", remedy)

@@ -47,7 +47,7 @@ def database_url(settings: Settings) -> str:
         if found and lock_is_held(settings.data_dir):
             return found
     raise Unavailable(
-        f"no database: ASPORA_DATABASE_URL is not set, and nobody runs one with data directory"
+        f"no database: ASPORA_DATABASE_URL is not set, and nobody runs one with data folder"
         f" {str(settings.data_dir)!r}; set it to postgresql://…, or start one there: aspora database"
     )
 
@@ -80,7 +80,10 @@ def gateway_transport(settings: Settings, url: str, *, api_key: str) -> HttpTran
             context = ssl.create_default_context(cafile=settings.ca_file)
         return HttpTransport(url, api_key=api_key, ssl_context=context)
     except OSError as error:
-        raise Invalid(f"ASPORA_CA_FILE {settings.ca_file!r} can't be used: {error.strerror or error}") from None
+        raise Invalid(
+            f"ASPORA_CA_FILE {settings.ca_file!r} can't be used: {error.strerror or 'it is no certificate'};"
+            " name a PEM file"
+        ) from None
     except ValueError as error:
         raise Invalid(f"ASPORA_URL: {error}") from None
 

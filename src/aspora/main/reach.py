@@ -24,7 +24,7 @@ def reached_database(settings: Settings, tell: Callable[[str], None]) -> Generat
         return
     if not (settings.data_dir / "postgres").exists():
         raise NotFound(
-            f"data directory {str(settings.data_dir)!r} holds no database; name the right one with --data-dir or"
+            f"data folder {str(settings.data_dir)!r} holds no database; name the right one with --data-dir or"
             " ASPORA_DATA_DIR, or set ASPORA_DATABASE_URL"
         )
     if lock_is_held(settings.data_dir):

@@ -105,7 +105,7 @@ async def _keep_database(settings: Settings, out: Output) -> int:
     stop_on_signals(stop, tell=out.note)
     data_dir = await asyncio.to_thread(prepare_data_dir, settings.data_dir, uid=os.geteuid())
     async with embedded_database(data_dir, out.note) as server:
-        out.line(f"Aspora database is ready with data directory {data_dir} (process {os.getpid()})")
+        out.line(f"Aspora database is ready with data folder {data_dir} (process {os.getpid()})")
         out.stdout.flush()
         notify_supervisor("READY=1")
         await keep_database(server, stop, out.note)

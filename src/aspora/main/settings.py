@@ -90,7 +90,7 @@ class Settings:
         "PostgreSQL (15 or newer) to use instead of the embedded one, as postgresql://….", "", secret=True
     )
     artifacts_url: str = _setting(
-        "Where artifacts lie: empty for a folder in the data directory, else a folder that all machines share or"
+        "Where artifacts lie: empty for a folder in the data folder, else a folder that all machines share or"
         " s3://bucket/prefix, with endpoint and credentials in the AWS_ variables.",
         "",
     )
@@ -133,7 +133,7 @@ class Settings:
         "Key that secrets are sealed with, as 64 hex digits; empty reads it from the secret key file.", "", secret=True
     )
     secret_key_file: str = _setting(
-        "File of that key; empty for `secret.key` in the data directory, made at the first start.", "", _file
+        "File of that key; empty for `secret.key` in the data folder, made at the first start.", "", _file
     )
     openrouter_api_key: str = _setting(
         "Key for OpenRouter, which serves the default models.", "", env="OPENROUTER_API_KEY", secret=True
@@ -141,9 +141,9 @@ class Settings:
     model_url: str = _setting("Any OpenAI-compatible endpoint to use for every model alias instead.", "", _endpoint_url)
     model_api_key: str = _setting("Key for that endpoint, where it wants one.", "", secret=True)
     model_name: str = _setting("Model name to send to that endpoint for every alias; empty keeps upstream ids.", "")
-    url: str = _setting("Gateway that the command line talks to; empty finds the one of the data directory.", "")
+    url: str = _setting("Gateway that the command line talks to; empty finds the one of the data folder.", "")
     api_key: str = _setting(
-        "Key that the command line sends; empty uses the data directory's admin key, for the Aspora there alone.",
+        "Key that the command line sends; empty uses the data folder's admin key, for the Aspora there alone.",
         "",
         secret=True,
     )

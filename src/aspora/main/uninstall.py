@@ -78,7 +78,7 @@ def _remove(folder: Path) -> None:
 def _refusal(folder: Path) -> str:
     """Why the folder must not be touched; "" when it may be removed."""
     if not any((marked / LOCK_NAME).is_file() for marked in (folder, folder / "demo")):
-        return f"{str(folder)!r} does not look like a data directory of Aspora; nothing was removed"
+        return f"{str(folder)!r} does not look like a data folder of Aspora; nothing was removed"
     for used in (folder, folder / "demo"):
         if lock_is_held(used):
             return f"an Aspora is using {str(used)!r}; stop it first: aspora down --data-dir {used}"
@@ -92,7 +92,7 @@ def uninstall(settings: Settings, out: Output, *, confirmed: bool) -> int:
     """Say what would go, and when confirmed remove it."""
     folder = settings.data_dir
     if not folder.exists():
-        out.line(f"nothing to remove: there is no data directory {folder}")
+        out.line(f"nothing to remove: there is no data folder {str(folder)!r}")
         return exit_codes.OK
     if refusal := _refusal(folder):
         out.error(refusal)

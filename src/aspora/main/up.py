@@ -207,7 +207,7 @@ async def _serve(settings: Settings, out: Output, *, where: str, stop: asyncio.E
     async with running(settings, tell=out.note, stop=stop) as up_now:
         ready.set()
         out.line(f"Aspora {aspora_version()} is ready at {up_now.url} (in {up_now.started_in_seconds:.1f} s)")
-        out.line(f"  data directory  {settings.data_dir}")
+        out.line(f"  data folder  {settings.data_dir}")
         out.line(f"  admin key       {up_now.admin_key_path}")
         out.line(f"  next            aspora apply -f skills/{where}   (Ctrl-C stops Aspora)")
         out.stdout.flush()
@@ -223,7 +223,7 @@ async def _up(settings: Settings, out: Output, *, where: str) -> int:
         work = _serve(settings, out, where=where, stop=stop, ready=ready)
         return await give_up_when_stopped(work, stop=stop, ready=ready)
     except ChildFailed as e:
-        out.error(f"{e}; its messages stand above. Check the installation: aspora doctor")
+        out.error(f"{e}; its messages stand above; check the installation: aspora doctor")
         return exit_codes.FAILED
 
 

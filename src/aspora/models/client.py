@@ -114,7 +114,9 @@ class HttpModelClient:
             reply = await self._ask(call, endpoint)
             if reply is not None:
                 return reply
-        raise ModelUnavailable(f"no model answered: {tell(call.tried)}")
+        raise ModelUnavailable(
+            f"no model answered: {tell(call.tried)}; see that the endpoints are up, or name another by model.fallback"
+        )
 
     async def _ask(self, call: _Call, endpoint: Endpoint) -> ModelReply | None:
         """Try one endpoint until it answers, or None when the next one should be tried."""
@@ -133,7 +135,7 @@ class HttpModelClient:
     def _check_whether_to_go_on(self, call: _Call, fault: UpstreamFault) -> None:
         if call.streamed:
             raise ModelUnavailable(
-                f"the answer broke off after part of it had been passed on: {tell(call.tried)}"
+                f"the answer broke off after part of it had been passed on: {tell(call.tried)}; run it again"
             ) from fault
         if fault.then is Then.GIVE_UP:
             last = call.tried[-1]

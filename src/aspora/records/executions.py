@@ -204,7 +204,12 @@ class Executions:
         async with self._database.connection() as connection:
             row = await _queries.fetch_one(connection, "get_execution", id=execution, day=day_of(execution))
         if row is None or (domain is not None and row["domain"] != domain):
-            raise NotFound(f"execution {execution!r} not found" + (f" in domain {domain!r}" if domain else ""))
+            raise NotFound(
+                f"execution {execution!r} not found"
+                + (f" in domain {domain!r}" if domain else "")
+                + "; 'aspora get executions' lists"
+                " them"
+            )
         return row
 
     async def resolve(self, prefix: str, *, domains: Sequence[str] | None) -> Row:

@@ -63,7 +63,10 @@ async def _pinned(reader: ObjectReader, *, domain: str, skill: str, revision: st
     if found is None:
         raise NotFound(f"revision {revision!r} not found in domain {domain!r}; 'aspora get revisions' lists them")
     if found["spec"]["skill"] != skill:
-        raise Invalid(f"revision {revision!r} is of skill {found['spec']['skill']!r}, not of {skill!r}")
+        raise Invalid(
+            f"revision {revision!r} is of skill {found['spec']['skill']!r}, not of {skill!r}; "
+            "'aspora get revisions' lists them"
+        )
     return Target(revision, found["spec"]["skillSpec"])
 
 

@@ -175,7 +175,9 @@ def _check_options(args: argparse.Namespace, paths: Sequence[str]) -> None:
 def _prune(args: argparse.Namespace, cli: Cli, rest: Rest, report: "Report") -> None:
     """Delete what this manager applied and does not have any more; nothing at all when anything went wrong."""
     if report.has_failed:
-        cli.out.warn("nothing is pruned, because not everything could be applied")
+        cli.out.warn(
+            "nothing is pruned, because not everything could be applied; mend what stands above and apply again"
+        )
         return
     for found in prunable(rest, report.objects, manager=args.field_manager, selector=args.selector):
         try:

@@ -9,7 +9,7 @@ from aspora.cli.app import Cli
 EXAMPLES = """examples:
   aspora config                    each setting, its value and where that comes from
   aspora config explain            what each one does
-  aspora config path               the data directory
+  aspora config path               the data folder
 """
 
 

@@ -5,10 +5,10 @@ import argparse
 from aspora.cli.app import Cli
 
 EXAMPLES = """examples:
-  aspora database                             keep the database of the data directory until Ctrl-C
+  aspora database                             keep the database of the data folder until Ctrl-C
   aspora --data-dir /srv/aspora database      of another one
 
-Gateways, executors and controllers of the same user and machine find it through the data directory. For several
+Gateways, executors and controllers of the same user and machine find it through the data folder. For several
 machines use a PostgreSQL of your own, by ASPORA_DATABASE_URL.
 """
 

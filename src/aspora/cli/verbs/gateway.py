@@ -10,7 +10,7 @@ EXAMPLES = """examples:
   aspora gateway --port 7701                                 on another port
   ASPORA_ARTIFACTS_URL=s3://bucket/aspora aspora gateway     artifacts where every machine finds them
 
-Without ASPORA_DATABASE_URL it uses the database that `aspora database` (or `aspora up`) keeps over the data directory.
+Without ASPORA_DATABASE_URL it uses the database that `aspora database` (or `aspora up`) keeps over the data folder.
 Gateways and executors must see the same artifacts: one machine, a shared folder, or a bucket.
 SIGTERM: /readyz fails for ASPORA_DRAIN_SECONDS, then no new connection is taken, and what came is answered.
 """

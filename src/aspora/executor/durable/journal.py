@@ -36,7 +36,10 @@ class WorkflowJournal:
         except dbos_error.DBOSWorkflowConflictIDError as error:
             raise Superseded(str(error)) from error
         except dbos_error.DBOSWorkflowCancelledError:
-            raise ExecutionFailed("WorkflowCancelled", "its workflow was cancelled in the workflow engine") from None
+            raise ExecutionFailed(
+                "WorkflowCancelled",
+                "its workflow was cancelled in the workflow engine; run it again if that was not meant",
+            ) from None
         failed = outcome.get("failed")
         if failed is not None:
             raise ExecutionFailed(failed["reason"], failed["message"])

@@ -22,7 +22,7 @@ PASSAGE_MODE = 0o711
 
 
 WAY_OUT = (
-    "choose a data directory whose parent folders others may enter (such as one under /var/lib),"
+    "choose a data folder whose parent folders others may enter (such as one under /var/lib),"
     " or run as an ordinary user"
 )
 
