@@ -42,9 +42,9 @@ Settings come from the environment and are read once; an unknown `ASPORA_…` va
 the values in force and where each comes from. `--data-dir` and `--url` win over their variables."""
 
 MESSAGES_INTRO = """\
-Every text by which Aspora says that something is wrong, as it stands in the code: `{name}` is a value put in, `'{name}'`
-one that is shown in quotes, `{did_you_mean}` the nearest known name or all of them. A reason comes with its HTTP
-status; [errors.md](errors.md) explains the reasons. Whatever passes on another's text is not listed twice."""
+Every text by which Aspora says that something is wrong, as it stands in the code: `{name}` is a value put in,
+`'{name}'` one that is shown in quotes, `{did_you_mean}` the nearest known name or all of them. A reason comes with its
+HTTP status; [errors.md](errors.md) explains the reasons. Whatever passes on another's text is not listed twice."""
 
 
 def cell(text: str) -> str:

@@ -216,7 +216,7 @@ async def test_a_runtime_folder_out_of_reach_is_told_by_the_probe(open_folder: P
     probe = await driver.probe()
     await driver.close()
     assert not probe.available
-    assert "data directory" in probe.message
+    assert "data folder" in probe.message
     assert closed.stat().st_mode & 0o777 == 0o700
 
 

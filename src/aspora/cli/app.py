@@ -220,12 +220,11 @@ def _named_user(name: str | None) -> str:
 
 
 def report(error: StatusError, out: Output) -> int:
-    """Print an error of the API for a person: the message, then each field's problem on its own line."""
-    if len(error.details) > 1:
-        heading = error.message.partition(": ")[0]
-        out.error(f"{heading}:" if heading.endswith("problems") else f"{len(error.details)} problems:")
-        for detail in error.details:
+    """Print an error of the API for a person: the message, then each field's problem that is not in it on a line."""
+    heading = error.message.partition(": ")[0]
+    lists_all = heading.endswith("problems") and len(error.details) > 1
+    out.error(f"{heading}:" if lists_all else error.message)
+    for detail in error.details:
+        if lists_all or detail.message not in error.message:
             out.note(f"  {detail}")
-    else:
-        out.error(error.message)
     return exit_codes.UNAVAILABLE if isinstance(error, Unavailable) else exit_codes.REFUSED

@@ -218,7 +218,8 @@ class HttpModelClient:
 
 
 def _time_out(tried: Sequence[Tried]) -> NoReturn:
-    raise ModelTimedOut("the deadline passed before a model answered" + (f"; tried: {tell(tried)}" if tried else ""))
+    which = f" (tried: {tell(tried)})" if tried else ""
+    raise ModelTimedOut(f"the deadline passed before a model answered{which}; raise runtime.timeout, or try again")
 
 
 def _refuse_unpriced(endpoints: list[Endpoint]) -> None:

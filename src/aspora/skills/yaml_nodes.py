@@ -264,7 +264,7 @@ def _explain(error: Exception, text: str, *, shown: str, report: Report, first_l
 
 def _hint(content: str, problem: str) -> str:
     if content[: len(content) - len(content.lstrip())].count("\t") or "'\\t'" in problem:
-        return "; a tab cannot indent, use spaces"
+        return "; a tab can't indent, use spaces"
     if "mapping values are not allowed" in problem:
         return "; put quotes around a value that holds ': '"
     if "cannot start any token" in problem:

@@ -213,7 +213,7 @@ async def test_an_unreachable_journal_is_asked_again_and_a_fence_ends_the_attemp
     [
         ("mint", "read", {}, Forbidden, "add {name: mint} to permissions.apis"),
         ("bank", "write", {}, Forbidden, "say access: write"),
-        ("bank", "read", {"x": float("nan")}, Invalid, "not JSON"),
+        ("bank", "read", {"x": float("nan")}, Invalid, "can't be sent as JSON"),
     ],
 )
 async def test_what_may_not_be_called_is_not(

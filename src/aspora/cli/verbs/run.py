@@ -132,7 +132,7 @@ def parse_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_each_once)
     except RecursionError:
-        raise ValueError("it is nested too deeply, make it flatter") from None
+        raise ValueError("it is nested too deeply; make it flatter") from None
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def _crashed(done: Done) -> Failure:
     hint = "; perhaps the machine ran out of memory" if number == signal.SIGKILL else ""
     return Failure(
         FailureReason.HANDLER_CRASHED,
-        f"the handler's process was ended by {name} before it answered{hint}",
+        f"the handler's process was ended by {name} before it answered; what it printed says why{hint}",
         {"signal": name},
     )
 
