@@ -151,7 +151,7 @@ def wait_until(rest: Rest, target: Target, wish: Wish, *, deadline: float, tell:
         if time.monotonic() >= deadline:
             how = wish.shows(obj) if obj is not None else "nothing has that name"
             raise Timeout(
-                f"{target.resource['singularName']} {target.name!r} is not {wish.text} in time: {how};"
+                f"{wish.text} did not come in time for {target.resource['singularName']} {target.name!r}: {how};"
                 f" see: aspora get {target.resource['singularName']}"
             )
 

@@ -36,7 +36,8 @@ async def resolve(
     """
     if await reader.get("Skill", skill, domain=domain) is None:
         known = [s["metadata"]["name"] for s in await reader.list("Skill", domain=domain)]
-        raise NotFound(f"skill {skill!r} not found in domain {domain!r}{did_you_mean(skill, known)}")
+        near = did_you_mean(skill, known) or "; it has no skill yet: aspora apply -f FOLDER"
+        raise NotFound(f"skill {skill!r} not found in domain {domain!r}{near}")
     if pinned is not None:
         return await _pinned(reader, domain=domain, skill=skill, revision=pinned)
     name = route_name(skill, environment)
