@@ -78,7 +78,7 @@ format: $(STAMP) ## Format the code and mend what can be mended by itself
 
 .PHONY: docs
 docs: $(STAMP) ## Write the reference pages anew from the code
-	$(BIN)/python tools/generate_docs.py
+	$(BIN)/python -m tools.generate_docs
 
 .PHONY: bench
 bench: $(STAMP) ## Print the figures with machine, versions and disk beside them

@@ -8,11 +8,14 @@ import argparse
 import ast
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from tools.messages import collect, exceptions, modules, reaches
 
 from aspora.apis.builtins import BUILTINS, load_kinds
 from aspora.apis.fields import FieldDoc, explain
@@ -37,6 +40,11 @@ nothing yet, and draws a warning when it is set."""
 SETTINGS_INTRO = """\
 Settings come from the environment and are read once; an unknown `ASPORA_…` variable is refused. `aspora config` prints
 the values in force and where each comes from. `--data-dir` and `--url` win over their variables."""
+
+MESSAGES_INTRO = """\
+Every text by which Aspora says that something is wrong, as it stands in the code: `{name}` is a value put in,
+`'{name}'` one that is shown in quotes, `{did_you_mean}` the nearest known name or all of them. A reason comes with its
+HTTP status; [errors.md](errors.md) explains the reasons. Whatever passes on another's text is not listed twice."""
 
 
 def cell(text: str) -> str:
@@ -231,7 +239,35 @@ def _enum_docs(module: Any, name: str) -> Iterator[tuple[str, str]]:
             yield ast.literal_eval(member.value), ast.literal_eval(doc.value)
 
 
-PAGE_MAKERS = {"kinds": kinds_page, "settings": settings_page, "cli": cli_page, "errors": errors_page}
+# Messages
+
+
+def messages_page() -> Iterator[str]:
+    """Every text that says that something is wrong, by area."""
+    found, reasons = collect(), exceptions(modules())
+    yield "# Messages"
+    yield ""
+    yield MESSAGES_INTRO
+    yield ""
+    for area in dict.fromkeys(m.area for m in found):
+        yield f"## {area}"
+        yield ""
+        rows = {(reaches(m.kind, reasons), code(m.at), one_line(m.text)) for m in found if m.area == area}
+        yield from table(("reaches people as", "field", "text"), sorted(rows))
+
+
+def one_line(text: str) -> str:
+    """A text as it stands in a table, with nothing that Markdown would read."""
+    return re.sub(r"([\\`*_<>\[\]])", r"\\\1", text.replace("\n", " ⏎ "))
+
+
+PAGE_MAKERS = {
+    "kinds": kinds_page,
+    "settings": settings_page,
+    "cli": cli_page,
+    "errors": errors_page,
+    "messages": messages_page,
+}
 
 
 def pages() -> Mapping[Path, str]:

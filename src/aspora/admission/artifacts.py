@@ -38,6 +38,6 @@ class Artifacts:
             return Review()
         message = (
             f"no artifact {digest!r} has been uploaded; PUT it first to"
-            f" /api/v1/domains/{request.domain}/artifacts/{digest}, or use `aspora apply`, which does"
+            f" /api/v1/domains/{request.domain}/artifacts/{digest}, or use 'aspora apply', which does"
         )
         return Review(errors=[FieldError(f"{path}.artifact.digest", message, "NotFound")])

@@ -56,7 +56,11 @@ class Escalation:
         if role is None:
             ref = binding["spec"]["roleRef"]
             place = f"in domain {domain_of(binding)!r}" if ref.get("scope") == "Domain" else "cluster-wide"
-            errors.append(FieldError("spec.roleRef.name", f"there is no role {ref['name']!r} {place}", "NotFound"))
+            errors.append(
+                FieldError(
+                    "spec.roleRef.name", f"there is no role {ref['name']!r} {place}; see: aspora get roles", "NotFound"
+                )
+            )
         if errors or role is None:
             return Review(errors=errors)
         _require_system(request, subjects_of(binding))
@@ -79,14 +83,21 @@ class Escalation:
 def _check_name(path: str, name: str, kind: str | None) -> list[FieldError]:
     """A person can't be named so that records take them for one of Aspora's own processes."""
     if kind != "system" and name.startswith(SYSTEM_PREFIX):
-        return [FieldError(path, f"{name!r} is not possible: names of people don't begin with {SYSTEM_PREFIX!r}")]
+        return [
+            FieldError(
+                path, f"{name!r} is not possible: names of people don't begin with {SYSTEM_PREFIX!r}; choose another"
+            )
+        ]
     return []
 
 
 def _require_system(request: AdmissionRequest, names: Iterable[str]) -> None:
     """Only who holds everything may act for Aspora's own processes."""
     if any(name.startswith(SYSTEM_PREFIX) for name in names) and lacking(request.caller, [EVERYTHING]):
-        raise Forbidden(f"{request.caller.name!r} may not give anything to Aspora's own processes")
+        raise Forbidden(
+            f"{request.caller.name!r} may not give anything to Aspora's own processes; "
+            "bind the role to a person or a key's owner"
+        )
 
 
 def _require_held(request: AdmissionRequest, given: Iterable[Grant]) -> None:
@@ -95,4 +106,4 @@ def _require_held(request: AdmissionRequest, given: Iterable[Grant]) -> None:
         one = missing[0]
         where = "everywhere" if one.domain is None else f"in domain {one.domain!r}"
         what = f"{', '.join(sorted(one.verbs))} on {', '.join(sorted(one.kinds))} {where}"
-        raise Forbidden(f"{request.caller.name!r} can't give what they don't hold: {what}")
+        raise Forbidden(f"{request.caller.name!r} can't give what they don't hold: {what}; ask somebody who holds it")

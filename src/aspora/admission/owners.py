@@ -32,7 +32,12 @@ class Owners:
             FieldError(f"metadata.ownerReferences[{i}].{at}", why) for i, at, why in self._problems(request, owners)
         ]
         if sum(bool(owner.get("controller")) for owner in owners) > 1:
-            errors.append(FieldError("metadata.ownerReferences", "only one owner can be the controller"))
+            errors.append(
+                FieldError(
+                    "metadata.ownerReferences",
+                    "only one owner can be the controller; set controller: false on the others",
+                )
+            )
         return Review(errors=errors)
 
     def _problems(self, request: AdmissionRequest, owners: list[Mapping[str, Any]]) -> list[tuple[int, str, str]]:

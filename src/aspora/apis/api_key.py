@@ -36,9 +36,14 @@ def validate(key: Object[ApiKeySpec, ObjectStatus]) -> list[FieldError]:
     errors: list[FieldError] = []
     spec, home = key.spec, key.metadata.domain
     if home is not None and any(domain != home for domain in spec.domains):
-        errors.append(FieldError("spec.domains", f"a key that lies in {home!r} reaches no other domain"))
+        errors.append(
+            FieldError(
+                "spec.domains",
+                f"a key that lies in {home!r} reaches no other domain; leave domains out, or make a cluster-wide key",
+            )
+        )
     if spec.expires_at is not None and spec.expires_at.tzinfo is None:
-        errors.append(FieldError("spec.expiresAt", "needs a time zone, like 2027-01-31T00:00:00Z"))
+        errors.append(FieldError("spec.expiresAt", "needs a time zone; write it like 2027-01-31T00:00:00Z"))
     return errors
 
 

@@ -95,7 +95,10 @@ def decode(kind: Kind, data: Mapping[str, Any]) -> Object[Any, Any]:
     """
     if data.get("apiVersion", API_VERSION) != API_VERSION:
         problem = FieldError("apiVersion", f"{data['apiVersion']!r} is not known; use {API_VERSION!r}")
-        raise Invalid(f"{kind.kind} has an unknown apiVersion", details=[problem])
+        raise Invalid(
+            f"{kind.kind} has an unknown apiVersion {str(data['apiVersion'])[:80]!r}; use {API_VERSION!r}",
+            details=[problem],
+        )
     try:
         obj = kind.model.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as e:

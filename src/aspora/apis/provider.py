@@ -84,7 +84,9 @@ def _check_headers(headers: dict[str, str]) -> list[FieldError]:
     for name, value in headers.items():
         field = f"spec.headers.{name[:40]}"
         if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
-            errors.append(FieldError(field, "is not a header: a token as name, printable characters as value"))
+            errors.append(
+                FieldError(field, "is not a header; use a token as its name and printable characters as its value")
+            )
         elif name.lower() in _CREDENTIAL_HEADERS:
             errors.append(
                 FieldError(field, "would put a credential into an object; name its variable by apiKeyFromEnv")
@@ -101,7 +103,9 @@ def validate(provider: Object[ProviderSpec, ObjectStatus]) -> list[FieldError]:
     if spec.base_url is not None:
         errors += _check_url(spec.base_url)
     if spec.serves_every_model and spec.base_url_from_env is None:
-        errors.append(FieldError("spec.servesEveryModel", "needs baseUrlFromEnv: the variable switches it on and off"))
+        errors.append(
+            FieldError("spec.servesEveryModel", "needs baseUrlFromEnv, whose variable switches it on and off; set it")
+        )
     return errors
 
 

@@ -48,7 +48,8 @@ def _check_rule(rule: Rule, path: str) -> Iterator[FieldError]:
     for j, kind in enumerate(rule.kinds):
         if not _KIND.fullmatch(kind):
             yield FieldError(
-                f"{path}.kinds[{j}]", f"{kind!r} is not a plural like 'skills' or 'skills/status', nor '*'"
+                f"{path}.kinds[{j}]",
+                f"{kind!r} is not a plural; write it like 'skills' or 'skills/status', or '*' for all",
             )
 
 

@@ -41,11 +41,13 @@ def validate(binding: Object[RoleBindingSpec, ObjectStatus]) -> list[FieldError]
     """A cluster-wide binding cannot name a domain's role; nobody appears twice."""
     errors: list[FieldError] = []
     if binding.metadata.domain is None and binding.spec.role_ref.scope == "Domain":
-        errors.append(FieldError("spec.roleRef.scope", "a cluster-wide binding needs a cluster-wide role: 'Cluster'"))
+        errors.append(
+            FieldError("spec.roleRef.scope", "a cluster-wide binding needs a cluster-wide role; write 'Cluster'")
+        )
     seen: set[Subject] = set()
     for i, subject in enumerate(binding.spec.subjects):
         if subject in seen:
-            errors.append(FieldError(f"spec.subjects[{i}]", f"{subject.name!r} appears twice", "Duplicate"))
+            errors.append(FieldError(f"spec.subjects[{i}]", f"{subject.name!r} appears twice; keep one", "Duplicate"))
         seen.add(subject)
     return errors
 

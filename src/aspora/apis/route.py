@@ -47,7 +47,13 @@ def validate(route: Object[RouteSpec, ObjectStatus]) -> list[FieldError]:
     seen: set[str] = set()
     for i, target in enumerate(spec.traffic):
         if target.revision in seen:
-            errors.append(FieldError(f"spec.traffic[{i}].revision", f"{target.revision!r} appears twice", "Duplicate"))
+            errors.append(
+                FieldError(
+                    f"spec.traffic[{i}].revision",
+                    f"{target.revision!r} appears twice; keep one, with the sum of both shares",
+                    "Duplicate",
+                )
+            )
         seen.add(target.revision)
     expected = route_name(spec.skill, spec.environment)
     if route.metadata.name != expected:

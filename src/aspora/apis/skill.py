@@ -187,14 +187,37 @@ def _check_triggers(triggers: list[Trigger]) -> Iterator[FieldError]:
             yield FieldError(f"spec.triggers[{i}].{needed}", f"is required for a {trigger.type!r} trigger", "Required")
         for name in sorted(given - _TRIGGER_TAKES[trigger.type]):
             takes = ", ".join(sorted(_TRIGGER_TAKES[trigger.type])) or "nothing else"
-            yield FieldError(f"spec.triggers[{i}].{name}", f"a {trigger.type!r} trigger takes {takes}")
+            yield FieldError(
+                f"spec.triggers[{i}].{name}",
+                f"does not go with a {trigger.type!r} trigger, which takes {takes}; leave it out",
+            )
         if trigger.schedule is not None and (problem := cron_problem(trigger.schedule)):
             yield FieldError(f"spec.triggers[{i}].schedule", problem)
 
 
-def _ready(obj: Wire) -> str:
+def _condition(obj: Wire, type_: str) -> Mapping[str, Any]:
     conditions: list[dict[str, Any]] = (obj.get("status") or {}).get("conditions", [])
-    return next((str(c["status"]) for c in conditions if c["type"] == "Ready"), "Unknown")
+    return next((c for c in conditions if c["type"] == type_), {})
+
+
+def _ready(obj: Wire) -> str:
+    return str(_condition(obj, "Ready").get("status", "Unknown"))
+
+
+def _healthy(obj: Wire) -> str:
+    """Whether it keeps its thresholds, and which one it does not; the numbers behind it are records."""
+    condition = _condition(obj, "Healthy")
+    if condition.get("status") == "False":
+        return f"False: {condition['reason']}"
+    return str(condition.get("status", "-"))
+
+
+def _health_told(obj: Wire) -> str:
+    condition = _condition(obj, "Healthy")
+    if not condition:
+        return "not known yet: set monitoring.thresholds, and it is judged once enough executions have ended"
+    why = condition.get("message") or condition["reason"]
+    return str(condition["status"]) if condition["status"] == "True" else f"{condition['status']}: {why}"
 
 
 def _version(obj: Wire) -> str:
@@ -216,6 +239,7 @@ def describe(obj: Wire) -> list[Section]:
         ("Role", str(spec.get("role", "specialist"))),
         ("Version", _version(obj)),
         ("Latest revision", str(status.get("latestRevision") or "none yet")),
+        ("Healthy", _health_told(obj)),
         ("Owner team", str(spec.get("ownerTeam") or "not stated")),
         ("Cost center", str(spec.get("costCenter") or "not stated")),
         ("License", str(facts.get("license") or "not stated")),
@@ -282,6 +306,7 @@ KIND = Kind(
         Column("READY", _ready),
         Column("RUNTIME", "spec.runtime.language"),
         Column("CLASS", lambda o: execution_class(o["spec"]).name),
+        Column("HEALTHY", _healthy, wide=True),
         Column("REVISION", "status.latestRevision", wide=True),
         Column("OWNER", "spec.ownerTeam", wide=True),
     ),

@@ -106,7 +106,10 @@ class ArtifactCache:
             try:
                 await self._ensure(digest, digits)
             except OSError as error:
-                raise Unavailable(f"artifact {digest!r} can't be unpacked to {str(self._root)!r}: {error}") from None
+                raise Unavailable(
+                    f"artifact {digest!r} can't be unpacked to {str(self._root)!r}: {error.strerror};"
+                    " free some space there"
+                ) from None
         return self._root / digits
 
     @asynccontextmanager
@@ -192,7 +195,9 @@ class ArtifactCache:
                 os.utime(fd)
             except StatusError as error:
                 os.close(fd)
-                raise ArtifactDamaged(f"artifact {digest!r} is no sound archive: {error.message}") from None
+                raise ArtifactDamaged(
+                    f"artifact {digest!r} is no sound archive: {error.message}; apply its skill again"
+                ) from None
             except BaseException:
                 os.close(fd)
                 raise

@@ -126,11 +126,16 @@ class ObjectArtifacts:
             if not limit.expired():
                 raise
             raise Unavailable(
-                f"{self._place} did not answer within {self._deadline_seconds:g} s", retry_after_seconds=1
+                f"{self._place} did not answer within {self._deadline_seconds:g} s; "
+                "see that the store is up, and try again",
+                retry_after_seconds=1,
             ) from None
 
     def _unreadable(self, digest: str, error: Exception) -> Unavailable:
-        return Unavailable(f"artifact {digest!r} can't be read from {self._place}: {_reason(error)}")
+        return Unavailable(
+            f"artifact {digest!r} can't be read from {self._place}: {_reason(error)}; "
+            "see that the store is up and ASPORA_ARTIFACTS_URL names it"
+        )
 
 
 def open_artifacts(location: str | Path, *, deadline_seconds: float = DEADLINE_SECONDS) -> ObjectArtifacts:
@@ -151,7 +156,10 @@ def open_artifacts(location: str | Path, *, deadline_seconds: float = DEADLINE_S
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise Unavailable(f"artifact folder {str(folder)!r} can't be made: {error.strerror}") from None
+            raise Unavailable(
+                f"artifact folder {str(folder)!r} can't be made: {error.strerror}; "
+                "name a place that this user can write by ASPORA_ARTIFACTS_URL"
+            ) from None
         return ObjectArtifacts(LocalStore(folder), place=f"folder {str(folder)!r}", folder=folder)
     try:
         store = from_url(

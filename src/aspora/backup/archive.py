@@ -116,14 +116,17 @@ def members_of(path: Path) -> Generator[tuple[str, bytes]]:
         with tarfile.open(path, mode="r|") as tar:
             for info in tar:
                 if not info.isreg() or not MEMBER.fullmatch(info.name) or info.size > MAX_MEMBER_BYTES:
-                    raise BackupDamaged(f"{str(path)!r} is no backup of Aspora: it holds {info.name[:80]!r}")
+                    raise BackupDamaged(
+                        f"{str(path)!r} is no backup of Aspora: it holds {info.name[:80]!r}; "
+                        "name a file that 'aspora backup' made"
+                    )
                 source = tar.extractfile(info)
                 data = source.read() if source else b""
                 if len(data) != info.size:
                     raise BackupDamaged(f"{str(path)!r} ends in the middle of {info.name!r}; use another backup")
                 yield info.name, data
-    except tarfile.TarError as e:
-        raise BackupDamaged(f"{str(path)!r} is no whole backup of Aspora ({e}); use another") from None
+    except tarfile.TarError:
+        raise BackupDamaged(f"{str(path)!r} is no whole backup of Aspora; use another") from None
     except OSError as e:
         raise Unavailable(f"{str(path)!r} can't be read: {e.strerror}; name a backup that is there and yours") from None
 
@@ -141,7 +144,7 @@ def read_contents(path: Path) -> Contents:
     manifest: dict[str, Any] | None = None
     for name, data in members_of(path):
         if manifest is not None or name in digests:
-            raise BackupDamaged(f"{str(path)!r} has {name!r} where none may be; use another backup")
+            raise BackupDamaged(f"{str(path)!r} has {name!r} where nothing may be; use another backup")
         if name == MANIFEST:
             manifest = _json(path, name, data)
             continue

@@ -115,8 +115,8 @@ class Head:
                 sequences={str(k): int(v) for k, v in data["sequences"].items()},
                 key_id=data.get("keyId", ""),
             )
-        except (KeyError, TypeError, ValueError) as e:
-            raise BackupDamaged(f"the backup's head {HEAD!r} can't be read ({e!r}); use another backup") from None
+        except (KeyError, TypeError, ValueError):
+            raise BackupDamaged(f"the backup's head {HEAD!r} can't be read; use another backup") from None
 
 
 class Blobs(Protocol):

@@ -206,7 +206,9 @@ async def _load_table(
 ) -> None:
     unknown = sorted({name for name, _ in table.columns} - set(known))
     if unknown:
-        raise BackupDamaged(f"table {table.name!r} of the backup has columns that its schema lacks: {unknown}")
+        raise BackupDamaged(
+            f"table {table.name!r} of the backup has columns that its schema lacks: {unknown}; use another backup"
+        )
     command = sql.SQL("copy {} ({}) from stdin").format(
         sql.Identifier(table.name), sql.SQL(", ").join(sql.Identifier(name) for name, _ in table.columns)
     )

@@ -122,7 +122,10 @@ async def _begin_snapshot(connection: Connection) -> tuple[Table, ...]:
     for _ in range(_LOCK_ATTEMPTS):
         before = await list_tables(connection)
         if not any(table.name == _MIGRATIONS_TABLE for table in before):
-            raise NotFound("the database holds no Aspora; there is nothing to back up")
+            raise NotFound(
+                "the database holds no Aspora; there is nothing to back up; "
+                "name the right one with --data-dir or ASPORA_DATABASE_URL"
+            )
         await connection.execute("begin isolation level repeatable read, read only")
         await connection.execute("set local statement_timeout = 0")
         await connection.execute("set local idle_in_transaction_session_timeout = 0")

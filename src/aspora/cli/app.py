@@ -7,6 +7,7 @@ failure wants comes through `load_object`.
 import argparse
 import errno
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,27 @@ class Cli:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         """Usage errors in one line, with the next step."""
-        self.exit(exit_codes.USAGE, f"Error: {message}\nTry '{self.prog} --help'.\n")
+        told = _in_our_words(message) + self._nearest_option(message)
+        self.exit(exit_codes.USAGE, f"Error: {told}\nTry '{self.prog} --help'.\n")
+
+    def _nearest_option(self, message: str) -> str:
+        """The option that somebody most likely meant by one that the verb does not have."""
+        words = message.removeprefix("unrecognized arguments: ").split()
+        option = words[0].partition("=")[0] if words and message.startswith("unrecognized") else ""
+        known = [o for action in self._actions for o in action.option_strings if o.startswith("--")]
+        close = load_object("difflib").get_close_matches(option, known, n=1) if option.startswith("--") else []
+        return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _in_our_words(message: str) -> str:
+    """What `argparse` says, as the other messages say it."""
+    if found := re.fullmatch(r"argument ([^:]+): invalid choice: ('.*') \(choose from (.+)\)", message, re.DOTALL):
+        return f"{found[1]} is {found[2]}; known: {found[3].replace(chr(39), '')}"
+    if found := re.fullmatch(r"argument ([^:]+): invalid int value: ('.*')", message, re.DOTALL):
+        return f"{found[1]} is {found[2]}; write a whole number"
+    if found := re.fullmatch(r"argument ([^:]+): expected (one|at least one) argument", message):
+        return f"{found[1]} needs a value; write one after it"
+    return message.removeprefix("argument ").replace("the following arguments are required:", "still needed:")
 
 
 def _global_options(*, suppress: bool) -> argparse.ArgumentParser:
@@ -187,8 +208,8 @@ def _run(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str]
     if verb == COMPLETE:
         return _complete(rest, Cli(out, load_settings(os.environ, {}), {}, platform))
     if verb not in VERBS:
-        close = load_object("difflib").get_close_matches(verb, VERBS, n=1)
-        hint = f"did you mean 'aspora {close[0]}'?" if close else "'aspora --help' lists the verbs."
+        close = load_object("difflib").get_close_matches(verb, VERBS, n=1, cutoff=0.7)
+        hint = f"did you mean 'aspora {close[0]}'?" if close else "'aspora --help' lists the verbs"
         out.error(f"unknown verb {verb!r}; {hint}")
         return exit_codes.USAGE
     parsed = build_parser(verb).parse_args(rest)
@@ -220,12 +241,11 @@ def _named_user(name: str | None) -> str:
 
 
 def report(error: StatusError, out: Output) -> int:
-    """Print an error of the API for a person: the message, then each field's problem on its own line."""
-    if len(error.details) > 1:
-        heading = error.message.partition(": ")[0]
-        out.error(f"{heading}:" if heading.endswith("problems") else f"{len(error.details)} problems:")
-        for detail in error.details:
+    """Print an error of the API for a person: the message, then each field's problem that is not in it on a line."""
+    heading = error.message.partition(": ")[0]
+    lists_all = heading.endswith("problems") and len(error.details) > 1
+    out.error(f"{heading}:" if lists_all else error.message)
+    for detail in error.details:
+        if lists_all or detail.message not in error.message:
             out.note(f"  {detail}")
-    else:
-        out.error(error.message)
     return exit_codes.UNAVAILABLE if isinstance(error, Unavailable) else exit_codes.REFUSED

@@ -118,7 +118,7 @@ class Applier:
         try:
             resource = self._rest.resource(wanted.object["kind"])
         except ValueError as e:
-            raise NotFound(f"kind: {e}") from None
+            raise NotFound(str(e)) from None
         wanted = self._placed(wanted, resource)
         if wanted.artifact is not None and not self._dry_run:
             self._upload(wanted)

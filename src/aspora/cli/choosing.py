@@ -32,5 +32,8 @@ def chosen_targets(args: argparse.Namespace, rest: Rest, *, default_domain: str)
     targets = [Target(resource, o["metadata"].get("domain") or "", o["metadata"]["name"]) for o in found]
     if not targets:
         where = f" in domain {place.domain!r}" if place.domain else ""
-        raise NotFound(f"no {resource['name']}{where} match {args.selector!r}")
+        raise NotFound(
+            f"no {resource['name']}{where} match {args.selector!r};"
+            f" see their labels: aspora get {resource['name']} -o yaml"
+        )
     return targets

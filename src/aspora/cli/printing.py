@@ -1,13 +1,24 @@
 """Objects and lists on standard output, in the format that was asked for."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aspora.cli.output import Output, pairs
 
 Wire = Mapping[str, Any]
 Dump = Callable[..., str]
+
+
+def print_problems(out: Output, name: str, problems: Sequence[str]) -> None:
+    """What is wrong with one thing, on standard error; a problem that begins with its file does not get it again."""
+    if len(problems) > 1:
+        out.error(f"{name}:")
+        for problem in problems:
+            out.note(f"  {problem}")
+    else:
+        file = name.partition(":")[0]
+        out.error(problems[0] if problems[0].startswith(f"{file}:") else f"{name}: {problems[0]}")
 
 
 def visible(columns: list[dict[str, Any]], *, wide: bool) -> list[int]:

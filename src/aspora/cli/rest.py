@@ -104,7 +104,13 @@ def _trust(ca_file: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file or None)
     except OSError as e:
-        raise ValueError(f"ASPORA_CA_FILE {ca_file!r} can't be used: {e.strerror or e}; name a PEM file") from None
+        reason = e.strerror or "it is no certificate"
+        raise ValueError(f"ASPORA_CA_FILE {ca_file!r} can't be used: {reason}; name a PEM file") from None
+
+
+def _why(error: Exception) -> str:
+    """What the system or the protocol says, without the names of Python's classes."""
+    return getattr(error, "strerror", None) or "the connection was closed"
 
 
 def _parsed(url: str) -> SplitResult:
@@ -182,7 +188,7 @@ class Rest:
             connection.close()
             if reused and method in {"GET", "HEAD"}:
                 return self.send(method, path, query=query, body=body, raw=raw, headers=headers)
-            raise ConnectionLost(f"{self.url} hung up ({e}); check it: aspora status") from None
+            raise ConnectionLost(f"{self.url} hung up ({_why(e)}); check it: aspora status") from None
         except TimeoutError:
             connection.close()
             raise Unavailable(
@@ -197,9 +203,7 @@ class Rest:
             connection.close()
             raise self._no_gateway() from None
         except (ConnectionRefusedError, socket.gaierror, OSError) as e:
-            raise Unavailable(
-                f"no gateway answers at {self.url} ({e.strerror or e}); start one: aspora up --detach"
-            ) from None
+            raise Unavailable(f"no gateway answers at {self.url} ({_why(e)}); start one: aspora up --detach") from None
         if response.status >= 400:
             error = self._as_error(response)
             self._keep(connection, response)
@@ -208,7 +212,7 @@ class Rest:
         return connection, response
 
     def _no_gateway(self) -> Unavailable:
-        return Unavailable(f"{self.url} answers, but not as a gateway does; is it the right address?")
+        return Unavailable(f"{self.url} answers, but not as a gateway does; see that it is the right address")
 
     def _as_error(self, response: http.client.HTTPResponse) -> StatusError:
         text = response.read(MAX_ERROR_BYTES)
@@ -232,7 +236,7 @@ class Rest:
             content = response.read()
         except (http.client.HTTPException, ConnectionError) as e:
             connection.close()
-            raise ConnectionLost(f"{self.url} hung up in its answer ({e}); check it: aspora status") from None
+            raise ConnectionLost(f"{self.url} hung up in its answer ({_why(e)}); check it: aspora status") from None
         self._keep(connection, response)
         return content
 
@@ -274,9 +278,11 @@ class Rest:
                 if line.strip():
                     yield json.loads(line)
         except TimeoutError:
-            raise ConnectionLost(f"the stream from {self.url} has been silent for {idle_seconds:g} s") from None
+            raise ConnectionLost(
+                f"the stream from {self.url} has been silent for {idle_seconds:g} s; check it: aspora status"
+            ) from None
         except (http.client.HTTPException, ConnectionError) as e:
-            raise ConnectionLost(f"the stream from {self.url} broke ({e}); check it: aspora status") from None
+            raise ConnectionLost(f"the stream from {self.url} broke ({_why(e)}); check it: aspora status") from None
         finally:
             connection.close()
 

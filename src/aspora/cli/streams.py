@@ -72,5 +72,5 @@ def kind_of(mode: int) -> str:
 def _bounded(file: BinaryIO, max_bytes: int, *, what: str) -> bytes:
     raw = file.read(max_bytes + 1)
     if len(raw) > max_bytes:
-        raise ValueError(f"{what} has more than {max_bytes} bytes, the most it may have")
+        raise ValueError(f"{what} has more than {max_bytes} bytes, the most it may have; send less at once")
     return raw

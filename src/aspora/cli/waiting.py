@@ -62,7 +62,7 @@ def _split_status(rest: str) -> tuple[str, str]:
     type_, equals, status = rest.partition("=")
     status = status.capitalize() if equals else "True"
     if status not in {"True", "False", "Unknown"}:
-        raise ValueError(f"a condition is True, False or Unknown, never {quoted(status)}")
+        raise ValueError(f"a condition is never {quoted(status)}; write True, False or Unknown")
     return type_, status
 
 
@@ -149,14 +149,20 @@ def wait_until(rest: Rest, target: Target, wish: Wish, *, deadline: float, tell:
         if wish.holds(obj):
             return
         if time.monotonic() >= deadline:
-            how = wish.shows(obj) if obj is not None else "there is none"
-            raise Timeout(f"{target.resource['singularName']} {target.name!r} is not {wish.text} in time: {how}")
+            how = wish.shows(obj) if obj is not None else "nothing has that name"
+            raise Timeout(
+                f"{wish.text} did not come in time for {target.resource['singularName']} {target.name!r}: {how};"
+                f" see: aspora get {target.resource['singularName']}"
+            )
 
 
 def _present(obj: Wire | None, target: Target, wish: Wish) -> None:
     if obj is None and wish.text not in {"delete", "create"}:
         where = f" in domain {target.domain!r}" if target.domain else ""
-        raise NotFound(f"{target.resource['singularName']} {target.name!r} not found{where}")
+        raise NotFound(
+            f"{target.resource['singularName']} {target.name!r} not found{where};"
+            f" see: aspora get {target.resource['name']}"
+        )
 
 
 def _polled(rest: Rest, target: Target, wish: Wish, *, deadline: float, tell: Callable[[str], None]) -> Wire | None:

@@ -95,7 +95,9 @@ class _Exchange:
         """The answer's first message."""
         message = await self._messages.get()
         if message is None:
-            raise Internal(f"{self._request.method} {self._request.path} failed in the gateway") from self._error
+            raise Internal(
+                f"{self._request.method} {self._request.path} failed in the gateway; its log says why"
+            ) from self._error
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in message.get("headers", ())
         }
@@ -106,7 +108,9 @@ class _Exchange:
         while True:
             message = await self._messages.get()
             if message is None:
-                raise Unavailable(f"the answer to {self._request.path} broke off") from self._error
+                raise Unavailable(
+                    f"the answer to {self._request.path} broke off; send the request again"
+                ) from self._error
             if message.get("body"):
                 yield message["body"]
             if not message.get("more_body", False):

@@ -34,7 +34,9 @@ def decode_body(body: bytes, *, source: str) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise Unavailable(f"{source} did not answer with a JSON object, as an Aspora gateway would")
+        raise Unavailable(
+            f"{source} did not answer with a JSON object, as an Aspora gateway would; see that the address is right"
+        )
     return cast("dict[str, Any]", value)
 
 
@@ -52,7 +54,7 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, *, source: st
     except Unavailable:
         sent = {}
     if sent.get("kind") != "Status":
-        return Unavailable(f"{source} answered {status}, not as an Aspora gateway would")
+        return Unavailable(f"{source} answered {status}, not as an Aspora gateway would; see that the address is right")
     error = from_status(sent)
     wait = headers.get("retry-after", "")
     error.retry_after_seconds = float(wait) if wait.isascii() and wait.isdecimal() and len(wait) < 9 else None
@@ -90,7 +92,9 @@ class LineSplitter:
         else:
             lines = []
         if len(self._rest) > self._max_line_bytes:
-            raise Unavailable(f"the stream sent a line of over {self._max_line_bytes} bytes")
+            raise Unavailable(
+                f"the stream sent a line of over {self._max_line_bytes} bytes; watch fewer objects, by a selector"
+            )
         return [line for line in lines if line.strip()]
 
     def finish(self) -> None:
@@ -100,7 +104,7 @@ class LineSplitter:
             Unavailable: In the middle of a line.
         """
         if self._rest.strip():
-            raise Unavailable("the stream broke off in the middle of a line")
+            raise Unavailable("the stream broke off in the middle of a line; connect again")
 
 
 def watch_event(line: bytes) -> WatchEvent:
@@ -114,12 +118,14 @@ def watch_event(line: bytes) -> WatchEvent:
         sent: Any = json.loads(line)
         kind, obj = sent["type"], sent["object"]
     except (ValueError, KeyError, TypeError):
-        raise Internal("the watch sent a line that is no event") from None
+        raise Internal("the watch sent a line that is no event; see that the address is right") from None
     if not isinstance(obj, Mapping):
-        raise Internal("the watch sent an event without an object")
+        raise Internal("the watch sent an event without an object; see that the address is right")
     obj = cast("Mapping[str, Any]", obj)
     if kind == "ERROR":
         raise from_status(obj)
     if kind not in _EVENT_TYPES:
-        raise Internal(f"the watch sent an event of unknown type {str(kind)[:40]!r}")
+        raise Internal(
+            f"the watch sent an event of unknown type {str(kind)[:40]!r}; use the Aspora of the gateway's release"
+        )
     return WatchEvent(kind, obj)

@@ -105,7 +105,7 @@ class HttpTransport:
             async for chunk in answer.content.iter_any():
                 yield chunk
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unavailable(f"the stream from {self._url} broke off ({_cause(error)})") from error
+            raise Unavailable(f"the stream from {self._url} broke off ({_cause(error)}); connect again") from error
 
     @contextmanager
     def _translated(self, request: Request, timeout_seconds: float) -> Generator[None]:
@@ -114,14 +114,19 @@ class HttpTransport:
         except aiohttp.ServerDisconnectedError as error:
             raise Unavailable(f"{self._url} hung up; whether the request took effect is not known") from error
         except aiohttp.ClientConnectionError as error:
-            raise Unavailable(f"no gateway answers at {self._url} ({_cause(error)})") from error
+            raise Unavailable(
+                f"no gateway answers at {self._url} ({_cause(error)}); see that one runs there"
+            ) from error
         except TimeoutError:
             raise Timeout(
                 f"{request.method} {request.path} was not answered within {timeout_seconds:g} s;"
                 " whether it took effect is not known"
             ) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"{self._url} did not answer as an Aspora gateway would ({_cause(error)})") from error
+            raise Unavailable(
+                f"{self._url} did not answer as an Aspora gateway would ({_cause(error)}); "
+                "see that the address is right"
+            ) from error
 
 
 def _headers(answer: aiohttp.ClientResponse) -> dict[str, str]:

@@ -47,7 +47,9 @@ class PostgresTerm:
             async with asyncio.timeout(self.lease_seconds):
                 renewed = await _queries.execute(self._connection, "renew_epoch", leader=self._name, epoch=self.epoch)
         if not renewed:
-            raise Conflict(f"epoch {self.epoch} of {self._name!r} is over: another leads")
+            raise Conflict(
+                f"epoch {self.epoch} of {self._name!r} is over: another process leads by now; nothing needs to be done"
+            )
         self.asked_at = asked_at
 
     async def release(self) -> None:
@@ -117,4 +119,6 @@ def _answered(name: str) -> Generator[None]:
         try:
             yield
         except TimeoutError:
-            raise Unavailable(f"the database did not answer in time about who leads {name!r}") from None
+            raise Unavailable(
+                f"the database did not answer in time about who leads {name!r}; see that it is up and not overloaded"
+            ) from None

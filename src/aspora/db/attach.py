@@ -1,4 +1,4 @@
-"""How to reach an embedded server that another Aspora runs: from the files of the data folder, by who may read them."""
+"""How to reach an embedded server that another Aspora runs: by files of its data directory, for who may read them."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ _PORT_LINE, _SOCKET_LINE, _ADDRESS_LINE = 3, 4, 5
 
 
 def attached_dsn(data_dir: Path, *, uid: int, superuser: bool = False) -> str:
-    """The URL of the server that runs over a data folder. Holds a password.
+    """The URL of the server that runs over a data directory. Holds a password.
 
     Raises:
         Unavailable: None runs, or it is still starting.

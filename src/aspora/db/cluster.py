@@ -45,7 +45,7 @@ class Cluster:
     """A cluster's place on disk.
 
     Attributes:
-        data_dir: Aspora's data folder.
+        data_dir: Aspora's data directory.
         user: Who owns the cluster's files and runs the server.
     """
 
@@ -54,7 +54,7 @@ class Cluster:
 
     @property
     def path(self) -> Path:
-        """PostgreSQL's own data folder."""
+        """PostgreSQL's own data directory."""
         return self.data_dir / "postgres"
 
     @property
@@ -143,7 +143,7 @@ def create_cluster(cluster: Cluster, binaries: Binaries, credentials: Credential
     Raises:
         Unavailable: initdb failed; the message has its last words.
         Timeout: It took too long.
-        OSError: The data folder can't be written.
+        OSError: The data directory can't be written.
     """
     _check_room(cluster.data_dir)
     secret_path = cluster.data_dir / "postgres.initdb-password"
@@ -168,7 +168,7 @@ def _check_room(data_dir: Path) -> None:
     free = shutil.disk_usage(data_dir).free
     if free < _ROOM_FOR_NEW_CLUSTER_BYTES:
         raise Unavailable(
-            f"only {free // 1_000_000} MB are free for data folder {str(data_dir)!r} and a new database takes"
+            f"only {free // 1_000_000} MB are free for data directory {str(data_dir)!r} and a new database takes"
             f" {_ROOM_FOR_NEW_CLUSTER_BYTES // 1_000_000} MB; free some space or choose another --data-dir"
         )
 
@@ -205,7 +205,7 @@ def write_hba(cluster: Cluster) -> Path:
 def settle_orphan(cluster: Cluster, *, deadline: float, monotonic: Callable[[], float] = time.monotonic) -> None:
     """Wait for a former server of this cluster to end, asking it to; forget a pid file whose pid is somebody else now.
 
-    The caller holds the data folder's lock, so a running server here is one whose Aspora died.
+    The caller holds the data directory's lock, so a running server here is one whose Aspora died.
 
     Raises:
         Timeout: It is still there at the deadline.

@@ -1,4 +1,4 @@
-"""The data folder: where it is, who may use it, and the lock that keeps it to one Aspora at a time.
+"""The data directory: where it is, who may use it, and the lock that keeps it to one Aspora at a time.
 
 Standard library only, so that the CLI can find the folder without loading a database driver. No function here changes
 the mode or owner of a folder that was there before.
@@ -22,7 +22,7 @@ from aspora.meta.errors import Conflict, Forbidden, StatusError, Unavailable
 SYSTEM_DATA_DIR = Path("/var/lib/aspora")
 LOCK_NAME = "aspora.lock"
 _BEFORE_THE_LOCK = frozenset({"demo", "aspora.log"})
-"""What Aspora itself may put into a data folder before it first takes the lock."""
+"""What Aspora itself may put into a data directory before it first takes the lock."""
 _LOCK_ATTEMPTS = 7
 _LOCK_PAUSE_SECONDS = 0.05
 _WAY_OUT = "choose another folder with --data-dir or ASPORA_DATA_DIR"
@@ -72,7 +72,7 @@ def prepare_data_dir(path: Path, *, uid: int) -> Path:
     if strangers:
         shown = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
         raise Conflict(
-            f"folder {str(folder)!r} is not empty and not a data folder of Aspora (it holds {shown});"
+            f"folder {str(folder)!r} is not empty and not a data directory of Aspora (it holds {shown});"
             f" name a new or empty folder with --data-dir or ASPORA_DATA_DIR"
         )
     return folder
@@ -93,8 +93,8 @@ def own_folder(path: Path, *, uid: int) -> Path:
         owner = folder.stat().st_uid
     if owner != uid:
         raise Forbidden(
-            f"data folder {str(folder)!r} belongs to user {user_name(owner)!r} and Aspora runs as {user_name(uid)!r};"
-            f" run it as {user_name(owner)!r}, or {_WAY_OUT}"
+            f"data directory {str(folder)!r} belongs to user {user_name(owner)!r} and Aspora runs as"
+            f" {user_name(uid)!r}; run it as {user_name(owner)!r}, or {_WAY_OUT}"
         )
     return folder
 
@@ -125,18 +125,18 @@ def _make(folder: Path, *, uid: int) -> None:
 
 
 def explain(error: OSError, path: Path) -> StatusError:
-    """An operating-system error about the data folder, with its way out."""
+    """An operating-system error about the data directory, with its way out."""
     place = error.filename or str(path)
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return Forbidden(f"can't use data folder {str(path)!r}: no permission for {place!r}; {_WAY_OUT}")
+        return Forbidden(f"can't use data directory {str(path)!r}: no permission for {place!r}; {_WAY_OUT}")
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Unavailable(f"can't use data folder {str(path)!r}: the disk is full; free some space or {_WAY_OUT}")
-    return Unavailable(f"can't use data folder {str(path)!r}: {error.strerror} ({place!r}); {_WAY_OUT}")
+        return Unavailable(f"can't use data directory {str(path)!r}: the disk is full; free some space or {_WAY_OUT}")
+    return Unavailable(f"can't use data directory {str(path)!r}: {error.strerror} ({place!r}); {_WAY_OUT}")
 
 
 @contextmanager
 def explained(path: Path) -> Generator[None]:
-    """Turn the operating-system errors of a block that works in the data folder into Aspora's."""
+    """Turn the operating-system errors of a block that works in the data directory into Aspora's."""
     try:
         yield
     except OSError as error:
@@ -166,7 +166,7 @@ def user_name(uid: int) -> str:
 
 
 def lock_is_held(folder: Path) -> bool:
-    """Whether some Aspora uses the data folder now; the lock, unlike a process id, never lies."""
+    """Whether some Aspora uses the data directory now; the lock, unlike a process id, never lies."""
     try:
         handle = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -182,10 +182,10 @@ def lock_is_held(folder: Path) -> bool:
 
 
 class DataDirLock:
-    """Holds the data folder for this process; the kernel lets go when the process ends, however it ends.
+    """Holds the data directory for this process; the kernel lets go when the process ends, however it ends.
 
     Args:
-        folder: The data folder.
+        folder: The data directory.
         sleep: Waits so many seconds.
     """
 
@@ -213,7 +213,7 @@ class DataDirLock:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
             raise Conflict(
-                f"data folder {str(self._folder)!r} is already in use by pid {holder};"
+                f"data directory {str(self._folder)!r} is already in use by pid {holder};"
                 f" stop that Aspora (aspora down), or {_WAY_OUT}"
             ) from None
         except OSError as error:

@@ -1,4 +1,4 @@
-"""PostgreSQL as a part of Aspora: made, started, watched and stopped as a child process over a data folder.
+"""PostgreSQL as a part of Aspora: made, started, watched and stopped as a child process over a data directory.
 
 `start` is slow only the first time (initdb) and safe after any crash; whatever ends this process ends the server too.
 All methods block: call them before the event loop starts, or with `asyncio.to_thread`.
@@ -94,13 +94,13 @@ class EmbeddedPostgres:
     """A PostgreSQL server of our own.
 
     Args:
-        data_dir: Aspora's data folder; made when missing.
+        data_dir: Aspora's data directory; made when missing.
         progress: Told each slow step in a person's words.
         settings: Server settings beside `SERVER_SETTINGS`; they win.
         binaries: Programs of an older version, to run data of it as it is; None takes the shipped ones.
         sync: False lets initdb leave its files to the page cache: for tests alone.
-        lock: The data folder's, which the caller holds before and after; None to take it with `start` and let go of it
-            with `stop`.
+        lock: The data directory's, which the caller holds before and after; None to take it with `start` and let go of
+            it with `stop`.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class EmbeddedPostgres:
         """Make what is missing, start the server and wait until it answers a query; nothing to do when it runs.
 
         Raises:
-            Conflict: Another Aspora uses the data folder, or it holds data of another version.
+            Conflict: Another Aspora uses the data directory, or it holds data of another version.
             Forbidden: The folder, or root's database user, can't be used.
             Unavailable: The server did not start; the message has its last words.
             Timeout: It was not ready in time.
@@ -152,7 +152,7 @@ class EmbeddedPostgres:
             raise
 
     def stop(self) -> None:
-        """Stop the server, gently first, and let go of the data folder; harmless when it does not run."""
+        """Stop the server, gently first, and let go of the data directory; harmless when it does not run."""
         running, self._running = self._running, None
         if running is not None:
             self._end(running.process)
@@ -299,7 +299,7 @@ class EmbeddedPostgres:
                 if "password authentication failed" in str(error):
                     raise Conflict(
                         "the embedded PostgreSQL refuses its own password; restore the file postgres.credentials that"
-                        " belongs to this data folder"
+                        " belongs to this data directory"
                     ) from error
         raise Timeout(
             f"the embedded PostgreSQL was not ready within {self._start_timeout_seconds:g} s (log: {self.log_path});"

@@ -43,18 +43,18 @@ def translate(error: psycopg.Error) -> StatusError | None:
             retry_after_seconds=_RETRY_AFTER_SECONDS,
         )
     if isinstance(error, PoolClosed):
-        return Unavailable("the database pool is closed: Aspora is stopping")
+        return Unavailable("this Aspora is stopping; send the request again to another, or when it is up")
     return _from_state(error, error.sqlstate) if error.sqlstate else _from_client(error)
 
 
 def _from_state(error: psycopg.Error, state: str) -> StatusError | None:
-    reply = error.diag.message_primary or type(error).__name__
+    reply = error.diag.message_primary or f"SQLSTATE {state}"
     if state in _SERIALIZATION_STATES:
         return SerializationConflict(f"concurrent changes collided ({reply}); try again")
     if state == "57014":
-        return Timeout(f"the database stopped a statement: {reply}")
+        return Timeout(f"the database stopped a statement: {reply}; try again, or ask for less at once")
     if state == "55P03":
-        return Unavailable(f"a lock was not free in time: {reply}", retry_after_seconds=_RETRY_AFTER_SECONDS)
+        return Unavailable(f"a lock was not free in time: {reply}; try again", retry_after_seconds=_RETRY_AFTER_SECONDS)
     if state in _UNSTORABLE_STATES:
         return Invalid("a text holds a character the database can't store; remove NUL (\\u0000) characters")
     if state in _LOST_STATES or state[:2] in _LOST_CLASSES:
@@ -71,12 +71,15 @@ def _from_client(error: psycopg.Error) -> StatusError | None:
     if isinstance(error, psycopg.DataError):
         return Invalid("a text holds a character the database can't store; remove NUL (\\u0000) characters")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return _lost(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
+        return _lost(str(error).strip().splitlines()[0] if str(error).strip() else "it does not say why")
     return None
 
 
 def _lost(reply: str) -> ConnectionLost:
-    return ConnectionLost(f"the database can't be reached: {reply}", retry_after_seconds=_RETRY_AFTER_SECONDS)
+    return ConnectionLost(
+        f"the database can't be reached: {reply}; see that it is up and ASPORA_DATABASE_URL names it",
+        retry_after_seconds=_RETRY_AFTER_SECONDS,
+    )
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def load_migrations(folder: Traversable | None = None) -> tuple[Migration, ...]:
 def _read(entry: Traversable) -> Migration:
     match = _FILE_NAME.match(entry.name)
     if not match:
-        raise MigrationRefused(f"bad migration file name {entry.name!r}; name it like '0007_add_index.sql'")
+        raise MigrationRefused(f"{entry.name!r} is not the name of a migration; write it like '0007_add_index.sql'")
     sql = entry.read_text("utf-8").replace("\r\n", "\n")
     checksum = hashlib.sha256(sql.encode()).hexdigest()
     said = _COMPATIBLE.match(sql)
@@ -158,7 +158,11 @@ async def _apply_next(connection: Connection, wanted: Sequence[Migration]) -> Mi
     try:
         await connection.execute(step.sql.encode())
     except psycopg.Error as error:
-        raise MigrationFailed(f"migration {step.name!r} failed and was rolled back: {error}") from error
+        reason = error.diag.message_primary or "the database does not say why"
+        raise MigrationFailed(
+            f"migration {step.name!r} failed and was rolled back ({reason});"
+            " the database is as it was before; use the former Aspora and report this"
+        ) from error
     await _queries.execute(
         connection,
         "record_applied",

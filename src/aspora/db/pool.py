@@ -242,7 +242,9 @@ class Database:
             async with asyncio.timeout(timeout_seconds), self.connection() as connection:
                 await connection.execute("select 1")
         except TimeoutError:
-            raise Unavailable(f"the database did not answer within {timeout_seconds:g} s") from None
+            raise Unavailable(
+                f"the database did not answer within {timeout_seconds:g} s; see that it is up and not overloaded"
+            ) from None
 
 
 def connection_parameters(

@@ -160,7 +160,9 @@ def parse(text: str, *, source: str) -> dict[str, str]:
 
 def _new_name(name: str, taken: Mapping[str, object], place: str) -> str:
     if not _NAME.match(name):
-        raise QueryError(f"{place}: bad query name {name!r}; write small letters, digits and _, a letter first")
+        raise QueryError(
+            f"{place}: {name!r} is not the name of a query; write small letters, digits and _, a letter first"
+        )
     if name in taken:
         raise QueryError(f"{place}: query {name!r} is there twice; rename or remove one")
     return name

@@ -44,7 +44,7 @@ def choose_endpoint(data_dir: Path, user: OsUser) -> Endpoint:
 
 
 def short_dir(data_dir: Path, user: OsUser) -> Path:
-    """The private folder of a data folder whose path is too long: always the same one."""
+    """The private folder of a data directory whose path is too long: always the same one."""
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
     root = Path("/run") if os.geteuid() == ROOT_UID and os.access("/run", os.W_OK) else Path("/tmp")
     return root / f"aspora-{user.uid}-{digest}"
@@ -74,7 +74,7 @@ def _make_private(folder: Path, user: OsUser) -> None:
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != user.uid or status.st_mode & 0o077:
             raise Forbidden(
                 f"folder {str(folder)!r} for the database's socket must be a private folder (mode 0700) of user"
-                f" {user.name!r}; remove it, or choose another data folder with --data-dir"
+                f" {user.name!r}; remove it, or choose another data directory with --data-dir"
             ) from None
 
 

@@ -67,7 +67,7 @@ def load_evals(path: Path, *, skill: str) -> list[EvalCase]:
     cases = [_eval(path, i, entry) for i, entry in enumerate(data["evals"])]  # pyright: ignore[reportUnknownArgumentType]
     ids = [case.id for case in cases]
     if twice := sorted({i for i in ids if ids.count(i) > 1}):
-        raise DatasetError(f"{path}: the id {twice[0]!r} comes twice")
+        raise DatasetError(f"{path}: the id {twice[0]!r} comes twice; keep one")
     return cases
 
 
@@ -76,16 +76,16 @@ def _load(path: Path) -> Any:
         with open(path, "rb") as file:
             raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
-            raise DatasetError(f"{path}: has more than {MAX_BYTES} bytes")
+            raise DatasetError(f"{path}: has more than {MAX_BYTES} bytes; split it into several files")
         return json.loads(raw.decode("utf-8-sig"))
     except OSError as error:
         raise DatasetError(f"{path}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: is not UTF-8 (byte {error.start})") from None
+        raise DatasetError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except json.JSONDecodeError as error:
         raise DatasetError(f"{path}:{error.lineno}:{error.colno}: is not JSON: {error.msg}") from None
     except RecursionError:
-        raise DatasetError(f"{path}: is nested too deeply") from None
+        raise DatasetError(f"{path}: is nested too deeply; make it flatter") from None
 
 
 def _trigger(path: Path, index: int, entry: Any) -> TriggerCase:
@@ -93,7 +93,7 @@ def _trigger(path: Path, index: int, entry: Any) -> TriggerCase:
         raise DatasetError(f"{path}: entry {index} must be an object with query and should_trigger")
     query, should = entry.get("query"), entry.get("should_trigger")  # pyright: ignore[reportUnknownVariableType]
     if not isinstance(query, str) or not query.strip() or not isinstance(should, bool):
-        raise DatasetError(f"{path}: entry {index} needs a query (text) and should_trigger (true or false)")
+        raise DatasetError(f"{path}: entry {index} must have a query (text) and should_trigger (true or false)")
     return TriggerCase(query, should)
 
 
@@ -103,7 +103,7 @@ def _eval(path: Path, index: int, entry: Any) -> EvalCase:
     fields: Mapping[str, Any] = entry
     case_id, prompt = fields.get("id"), fields.get("prompt")
     if not isinstance(case_id, (str, int)) or isinstance(case_id, bool) or not isinstance(prompt, str):
-        raise DatasetError(f"{path}: evals[{index}] needs an id and a prompt (text)")
+        raise DatasetError(f"{path}: evals[{index}] must have an id and a prompt (text)")
     return EvalCase(
         str(case_id),
         prompt,

@@ -116,7 +116,10 @@ async def run_agent(
     except TimeoutError:
         if not scope.expired():
             raise
-        raise ExecutionFailed("TimedOut", f"no final answer within {task.deadline_seconds:g} s") from None
+        raise ExecutionFailed(
+            "TimedOut",
+            f"no final answer within {task.deadline_seconds:g} s; raise runtime.timeout, or simplify the skill",
+        ) from None
 
 
 async def _run(
@@ -154,7 +157,11 @@ async def _run(
         with agent.parallel_tool_call_execution_mode("sequential"):
             run = await agent.run(prompt, usage_limits=UsageLimits(request_limit=None))
     except UnexpectedModelBehavior as e:
-        raise ExecutionFailed("ModelUnavailable", f"the model gave nothing that can be used: {e.message}") from e
+        raise ExecutionFailed(
+            "ModelUnavailable",
+            f"the model gave nothing that can be used: {e.message};"
+            " run it again, or choose another model by model.primary",
+        ) from e
     return result_of(run.output, truncated=model.truncated)
 
 

@@ -184,18 +184,26 @@ class AgentModel(Model[Any]):
             if self._seen[key] >= self._max_identical_calls:
                 raise ExecutionFailed(
                     "LoopDetected",
-                    f"the model called {call['name']!r} {self._seen[key]} times with the same arguments",
+                    f"the model called {call['name']!r} {self._seen[key]} times with the same arguments; "
+                    "say in SKILL.md what to do when a tool does not help",
                 )
 
 
 def _refuse_empty(finish_reason: str, *, alias: str) -> None:
     if finish_reason == "content_filter":
-        raise ExecutionFailed("ModelRejected", f"the content filter of model {alias!r} withheld the answer")
+        raise ExecutionFailed(
+            "ModelRejected",
+            f"the content filter of model {alias!r} withheld the answer; "
+            "reword the request, or choose another model by model.primary",
+        )
     if finish_reason == "length":
         raise ExecutionFailed(
             "ModelRejected", f"model {alias!r} used all its output tokens before the answer; raise model.max_tokens"
         )
-    raise ExecutionFailed("ModelUnavailable", f"model {alias!r} gave an empty answer")
+    raise ExecutionFailed(
+        "ModelUnavailable",
+        f"model {alias!r} gave an empty answer; run it again, or choose another model by model.primary",
+    )
 
 
 def _canonical(arguments: str) -> str:

@@ -122,7 +122,7 @@ def _read_tool(files: SkillFiles, paths: Sequence[str]) -> AgentTool:
         try:
             text = files.read(path).decode()
         except UnicodeDecodeError:
-            raise ToolRefused(f"{path!r} is not a text file") from None
+            raise ToolRefused(f"{path!r} is not a text file; read another") from None
         return _page(text, offset=int(arguments.get("offset", 0)))
 
     return make_tool(

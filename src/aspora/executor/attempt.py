@@ -91,7 +91,11 @@ class Attempts:
     def _left_seconds(self, claim: Claim) -> float:
         left = (claim.deadline - self._clock.now()).total_seconds()
         if left <= 0:
-            raise ExecutionFailed("DeadlineExceeded", "the deadline passed before an executor could run it")
+            raise ExecutionFailed(
+                "DeadlineExceeded",
+                "the deadline passed before an executor could run it; "
+                "run it again, or see whether there are enough: aspora get nodes",
+            )
         return left
 
     async def _unpack(self, plan: Plan, held: AsyncExitStack, *, within_seconds: float) -> Path:

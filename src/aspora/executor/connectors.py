@@ -53,6 +53,6 @@ class InstalledConnectors:
     def _unknown(self, name: str) -> str:
         known = ", ".join(sorted(self._registry.names())) or "none is installed"
         return (
-            f"unknown connector {name[:127]!r}; known: {known}. Install a package on the executors that has an entry"
+            f"unknown connector {name[:127]!r}; known: {known}; install a package on the executors that has an entry"
             f" point of that name in the group {GROUP!r}"
         )

@@ -166,8 +166,11 @@ class AttemptEffects:
     def _number(self, connector: str, operation: str, arguments: Mapping[str, Any]) -> EffectKey:
         try:
             digest = arguments_digest(arguments)
-        except ValueError as error:
-            raise Invalid(f"the arguments of {connector}.{operation} are not JSON: {error}") from None
+        except ValueError:
+            raise Invalid(
+                f"the arguments of {connector}.{operation} can't be sent as JSON; "
+                "use texts, numbers, lists and maps with text keys"
+            ) from None
         occurrence = self._seen[connector, operation, digest]
         self._seen[connector, operation, digest] += 1
         return EffectKey(connector, operation, digest, occurrence)
@@ -232,7 +235,7 @@ def in_doubt(what: str) -> ExecutionFailed:
     """The end of an execution with a write of which nobody knows."""
     return ExecutionFailed(
         IN_DOUBT,
-        f"{what} was begun and its outcome is unknown; it is not repeated. Look at the other side whether it took"
+        f"{what} was begun and its outcome is unknown; it is not repeated; look at the other side whether it took"
         " effect, and run the skill again if it did not",
     )
 
@@ -242,7 +245,7 @@ def repeated_in_vain(what: str, *, tries: int) -> ExecutionFailed:
     return ExecutionFailed(
         IN_DOUBT,
         f"{what} was sent {tries} times with one idempotency key and its outcome is unknown; it took effect once at"
-        " most. Another run would send another key: look at the other side first, and run the skill again only if it"
+        " most; another run would send another key: look at the other side first, and run the skill again only if it"
         " took no effect",
     )
 

@@ -89,7 +89,7 @@ class HostCalls:
         """`apis.<connector>.<operation>`: through the effect journal."""
         if self._effects is None:
             raise MethodNotAllowed(
-                f"{method[:80]!r} has no connector here: they are called on a server. In a test, pass"
+                f"{method[:80]!r} has no connector here, since they are called on a server; in a test, pass"
                 " load_skill(…, capabilities=…)"
             )
         connector, _, operation = method.removeprefix(APIS).partition(".")
@@ -112,7 +112,7 @@ class HostCalls:
             raise Forbidden("this skill may not use tools.read; add 'read' to permissions.tools in aspora.config.yaml")
         path = params.get("path")
         if not isinstance(path, str) or set(params) != {"path"}:
-            raise Invalid("tools.read takes one argument, path: the file's path in the skill's folder")
+            raise Invalid("tools.read takes one argument; send path, the file's path in the skill's folder")
         return read_text(self._folder, path, blocked=self._blocked)
 
 
@@ -130,15 +130,17 @@ def read_text(folder: Path, path: str, *, blocked: Sequence[str]) -> str:
     if pure.is_absolute() or ".." in pure.parts or "\x00" in path:
         raise Forbidden(f"path {shown!r} leaves the skill's folder; write it relative to SKILL.md, without '..'")
     if is_blocked(str(pure), blocked):
-        raise Forbidden(f"file {shown!r} is closed by permissions.blocked_resources in aspora.config.yaml")
+        raise Forbidden(
+            f"file {shown!r} is closed to this skill; take it off permissions.blocked_resources in aspora.config.yaml"
+        )
     target = folder / pure
     if not target.resolve().is_relative_to(folder.resolve()):
-        raise Forbidden(f"path {shown!r} leaves the skill's folder")
+        raise Forbidden(f"path {shown!r} leaves the skill's folder; name a file inside it")
     if not target.is_file():
-        raise NotFound(f"the skill has no file {shown!r}")
+        raise NotFound(f"the skill has no file {shown!r}; name one of its folder, relative to SKILL.md")
     if target.stat().st_size > MAX_READ_BYTES:
         raise TooLarge(f"file {shown!r} is over the cap of {MAX_READ_BYTES} bytes for one read")
     try:
         return target.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Invalid(f"file {shown!r} is not UTF-8 text (byte {error.start})") from None
+        raise Invalid(f"file {shown!r} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None

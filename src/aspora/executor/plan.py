@@ -145,4 +145,4 @@ class Plans:
 
 
 def _why(error: StatusError | TimeoutError) -> str:
-    return error.message if isinstance(error, StatusError) else "the gateway did not answer"
+    return error.message if isinstance(error, StatusError) else "the gateway did not answer; run it again"

@@ -61,8 +61,11 @@ async def keep_result(result: Mapping[str, Any], *, blobs: Blobs, driver: str) -
         raise ExecutionFailed(FailureReason.INVALID_RESULT, _UNSTORABLE)
     try:
         text = encode(result).encode()
-    except ValueError as error:
-        raise ExecutionFailed(FailureReason.INVALID_RESULT, f"the result is not JSON: {error}") from None
+    except ValueError:
+        raise ExecutionFailed(
+            FailureReason.INVALID_RESULT,
+            "the result is not JSON; return texts, numbers, lists and maps with text keys",
+        ) from None
     if len(text) <= MAX_INLINE_BYTES:
         return Given(result=result, driver=driver)
     return Given(result_ref=await blobs.put(text), driver=driver)

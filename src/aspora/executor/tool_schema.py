@@ -47,7 +47,9 @@ class _Compiler:
 
     def compile(self, schema: Any) -> Check:
         if self.depth > MAX_DEPTH:
-            raise UnsupportedSchema(f"the schema refers to itself, or is more than {MAX_DEPTH} levels deep")
+            raise UnsupportedSchema(
+                f"the schema refers to itself, or is more than {MAX_DEPTH} levels deep; make it flatter"
+            )
         if isinstance(schema, bool):
             return _all([] if schema else [_refuse])
         if not isinstance(schema, Mapping):
@@ -192,7 +194,7 @@ def _reference(compiler: _Compiler, reference: Any, _schema: Schema) -> Check:
     for part in str(reference).removeprefix("#").split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
         if not isinstance(target, Mapping) or name not in target:
-            raise UnsupportedSchema(f"$ref {reference!r} leads nowhere")
+            raise UnsupportedSchema(f"$ref {reference!r} leads nowhere; point it at a part of the schema")
         target = cast("Schema", target)[name]
     return compiler.inner(target)
 

@@ -71,7 +71,7 @@ class ArtifactDoor:
         """Download an artifact, or with HEAD ask whether it is there and sound."""
         query_of(request, ())
         domain, digest = await self._place(request, "get")
-        absent = NotFound(f"no artifact {digest!r} in domain {domain!r}")
+        absent = NotFound(f"no artifact {digest!r} in domain {domain!r}; upload it first: aspora apply -f FOLDER")
         if not await self._is_referenced(domain, digest) or not await self.store.exists(digest):
             raise absent
         try:
@@ -115,8 +115,10 @@ async def _read_checked(request: Request, digest: str) -> bytes:
     found = f"sha256:{hashed.hexdigest()}"
     if found != digest:
         raise Invalid(
-            "the artifact's bytes are not those of its digest",
-            details=[FieldError("digest", f"the path says {digest}, the body is {found}")],
+            f"the artifact's bytes are not those of its digest {digest!r}; send them again, or under their own digest",
+            details=[
+                FieldError("digest", f"the path says {digest}, the body is {found}; send the body under its own digest")
+            ],
         )
     return b"".join(chunks)
 

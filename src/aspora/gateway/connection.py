@@ -190,7 +190,11 @@ class BoundedConnection(HttpToolsProtocol):
         elif self._is_stopping:
             self._refuse(Unavailable("the server is stopping; send the request again", retry_after_seconds=1))
         else:
-            self._refuse(BadRequest(f"the rest of the request did not come within {self.read_seconds:g} s"))
+            self._refuse(
+                BadRequest(
+                    f"the rest of the request did not come within {self.read_seconds:g} s; send it again at one go"
+                )
+            )
 
     def _is_waiting_for_us(self) -> bool:
         """The client may be silent: we don't read, have not said that it may go on, or owe it an earlier answer."""

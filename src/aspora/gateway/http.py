@@ -98,7 +98,7 @@ def caller_of(request: Request) -> Caller:
     """
     caller = request.scope.get("state", {}).get(CALLER_KEY)
     if caller is None:
-        raise Unauthorized("this needs an API key: send it as 'Authorization: Bearer aspora_…'")
+        raise Unauthorized("this needs an API key; send it as 'Authorization: Bearer aspora_…'")
     return cast("Caller", caller)
 
 
@@ -118,9 +118,12 @@ def query_of(request: Request, known: Iterable[str]) -> dict[str, str]:
         if name not in names:
             raise BadRequest(f"unknown query parameter {printable(name)!r}{did_you_mean(name, names)}")
         if name in found:
-            raise BadRequest(f"query parameter {name!r} is given twice")
+            raise BadRequest(f"query parameter {name!r} is given twice; give it once")
         if _FORBIDDEN_TEXT.search(value):
-            raise BadRequest(f"query parameter {name!r} holds a control character or is not UTF-8")
+            raise BadRequest(
+                f"query parameter {name!r} holds a control character or is not UTF-8; "
+                "send printable UTF-8, percent-encoded"
+            )
         found[name] = value
     return found
 

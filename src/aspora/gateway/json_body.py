@@ -29,7 +29,7 @@ def parse_json(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as e:
-        raise BadRequest(f"the body is not UTF-8: byte {e.start} can't be read") from None
+        raise BadRequest(f"the body is not UTF-8: byte {e.start} can't be read; send plain UTF-8") from None
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as e:
@@ -39,7 +39,7 @@ def parse_json(body: bytes) -> Any:
     except _Unkeepable as e:
         raise BadRequest(f"the body can't be kept: {e}") from None
     except ValueError:
-        raise BadRequest("the body can't be kept: a whole number has too many digits") from None
+        raise BadRequest("the body can't be kept: a whole number has too many digits; send it as a text") from None
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH or _SUSPECT_ESCAPE.search(body):
         _check_tree(value)
     return value
@@ -79,7 +79,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _Unkeepable(f"key {key[:80]!r} appears twice in one object")
+                raise _Unkeepable(f"key {key[:80]!r} appears twice in one object; keep one")
             seen.add(key)
     return found
 
@@ -87,12 +87,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise _Unkeepable(f"number {text[:40]} is too large")
+        raise _Unkeepable(f"number {text[:40]} is too large; send it as a text")
     return value
 
 
 def _no_constant(name: str) -> Any:
-    raise _Unkeepable(f"{name} is not a number in JSON")
+    raise _Unkeepable(f"{name} is not a number in JSON; leave it out or send null")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
@@ -129,4 +129,6 @@ def _check_tree(root: Any) -> None:
 def _check_text(value: Any) -> None:
     if isinstance(value, str) and (found := _FORBIDDEN_TEXT.search(value)):
         sort = "a NUL character" if found[0] == "\x00" else "a lone surrogate"
-        raise BadRequest(f"a string in the body holds {sort} (\\u{ord(found[0]):04x}), which can't be stored")
+        raise BadRequest(
+            f"a string in the body holds {sort} (\\u{ord(found[0]):04x}), which can't be stored; remove it"
+        )

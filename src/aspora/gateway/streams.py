@@ -101,7 +101,10 @@ class Streams:
         if self._stopping:
             raise Unavailable("the server is stopping; connect again", retry_after_seconds=1)
         if len(self._open) >= self._max_streams:
-            raise Unavailable(f"{self._max_streams} streams are open, which is the cap", retry_after_seconds=10)
+            raise Unavailable(
+                f"{self._max_streams} streams are open, which is the cap; close some, or ask another gateway",
+                retry_after_seconds=10,
+            )
 
     @asynccontextmanager
     async def limited(self, max_seconds: float) -> AsyncGenerator[asyncio.Timeout]:

@@ -45,7 +45,8 @@ class Registry(Generic[T]):
             for point in entry_points(group=self._group or ""):
                 if point.name in self._targets:
                     raise ValueError(
-                        f"{self._what} {point.name!r} from {point.value!r} is taken by {self._targets[point.name]!r}"
+                        f"{self._what} {point.name!r} from {point.value!r} is taken by {self._targets[point.name]!r};"
+                        " uninstall one of the two packages"
                     )
                 self._targets[point.name] = point.value
             self._discovered = True

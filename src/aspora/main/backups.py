@@ -85,8 +85,8 @@ def _tell_of_key(out: Output, made: Made, settings: Settings, *, with_key: bool)
         return
     place = settings.secret_key_path if not settings.secret_key else "ASPORA_SECRET_KEY"
     out.warn(
-        f"the secret key {made.head.key_id!r} is NOT in the backup: without it the secrets in it can never be read."
-        f" Keep a copy of {place} in another place, or use --include-secret-key"
+        f"the secret key {made.head.key_id!r} is NOT in the backup: without it the secrets in it can never be read;"
+        f" keep a copy of {place} in another place, or use --include-secret-key"
     )
 
 
@@ -95,7 +95,10 @@ def verify(out: Output, *, path: Path) -> int:
     contents = read_contents(path)
     out.line(f"{path} is whole: {_summary(contents)}")
     if contents.missing:
-        out.warn(f"{len(contents.missing)} artifacts were missing when it was made: {', '.join(contents.missing[:3])}")
+        out.warn(
+            f"{len(contents.missing)} artifacts were missing when it was made:"
+            f" {', '.join(contents.missing[:3])}; apply their skills again after a restore"
+        )
     return exit_codes.OK
 
 

@@ -99,7 +99,7 @@ def _wait_until_ready(
                 out.line("  next   " + "   ·   ".join(f"aspora {verb}{where}" for verb in verbs))
                 return exit_codes.OK
             if process.poll() is not None:
-                out.error(f"Aspora did not start; the end of {log}:")
+                out.error(f"Aspora did not start; the end of {str(log)!r}:")
                 out.note(_tail(log, since_bytes=since_bytes))
                 return exit_codes.FAILED
             time.sleep(_POLL_SECONDS)
@@ -108,7 +108,7 @@ def _wait_until_ready(
         process.wait(timeout=60)
         raise
     process.send_signal(signal.SIGTERM)
-    out.error(f"Aspora was not ready after {START_TIMEOUT_SECONDS} s and is told to stop; see {log}")
+    out.error(f"Aspora was not ready after {START_TIMEOUT_SECONDS} s and is told to stop; see {str(log)!r}")
     return exit_codes.FAILED
 
 
@@ -116,7 +116,7 @@ def down(settings: Settings, out: Output) -> int:
     """Stop the Aspora of the data directory and wait until it is gone."""
     endpoint = running_endpoint(settings.data_dir)
     if endpoint is None:
-        out.line(f"no Aspora runs with data directory {settings.data_dir}")
+        out.line(f"no Aspora runs with data directory {str(settings.data_dir)!r}")
         return exit_codes.OK
     try:
         os.kill(endpoint.pid, signal.SIGTERM)
@@ -128,7 +128,7 @@ def down(settings: Settings, out: Output) -> int:
     deadline = time.monotonic() + settings.stop_grace_seconds + 30
     while lock_is_held(settings.data_dir):
         if time.monotonic() > deadline:
-            out.error(f"process {endpoint.pid} has not ended; see {settings.data_dir / LOG_NAME}")
+            out.error(f"process {endpoint.pid} has not ended; see {str(settings.data_dir / LOG_NAME)!r}")
             return exit_codes.FAILED
         time.sleep(_POLL_SECONDS)
     out.line("Aspora has stopped")
@@ -159,7 +159,7 @@ def status(settings: Settings, out: Output, *, connect: Callable[[], Rest], as_j
     except Unauthorized:
         raise
     except StatusError as e:
-        raise Unavailable(f"the gateway answers but is not well: {e.message}") from None
+        raise Unavailable(f"the gateway answers but is not well: {e.message}; find out why: aspora doctor") from None
     if as_json:
         out.json({"running": True, **found})
         return exit_codes.OK

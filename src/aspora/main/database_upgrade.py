@@ -81,7 +81,7 @@ async def _look_for_unfinished(dsn: str, out: Output, *, force: bool) -> None:
     )
     if not force:
         raise Conflict(
-            f"{fate}. Start the Aspora that made the data and let them end (aspora get executions --state Pending, and"
+            f"{fate}; start the Aspora that made the data and let them end (aspora get executions --state Pending, and"
             " --state Running), or give them up with --force"
         )
     out.warn(fate)
@@ -128,7 +128,10 @@ def _finish(cluster: Cluster, out: Output) -> int:
     scratch = cluster.data_dir / SCRATCH
     former = cluster.former_paths()
     if not former or not (scratch / cluster.path.name).exists():
-        raise NotFound(f"data directory {str(cluster.data_dir)!r} holds no database to upgrade; name the right one")
+        raise NotFound(
+            f"data directory {str(cluster.data_dir)!r} holds no database to upgrade; "
+            "name the right one with --data-dir or ASPORA_DATA_DIR"
+        )
     (scratch / cluster.path.name).rename(cluster.path)
     shutil.rmtree(scratch)
     out.line(

@@ -265,7 +265,7 @@ async def _demo(settings: Settings, out: Output, plan: Plan) -> int:
     try:
         code = await give_up_when_stopped(everything(), stop=stop, ready=ready)
     except ChildFailed as e:
-        out.error(f"{e}; its messages stand above. Check the installation: aspora doctor")
+        out.error(f"{e}; its messages stand above; check the installation: aspora doctor")
         return exit_codes.FAILED
     out.note("stopped; nothing is left running")
     return code

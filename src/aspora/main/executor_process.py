@@ -75,7 +75,7 @@ async def _require_sandbox(driver: SandboxDriver) -> None:
     """
     probe = await driver.probe()
     if not probe.available:
-        raise Unavailable(f"the sandbox can't be used: {probe.message}")
+        raise Unavailable(f"the sandbox can't be used: {probe.message}; find out why: aspora doctor")
 
 
 def _own_key(settings: Settings, database: Database, artifacts: ArtifactStore, clock: Clock) -> ProcessKey:

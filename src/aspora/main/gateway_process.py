@@ -167,7 +167,7 @@ def _ready_checks(
 
 async def _require_serving(draining: asyncio.Event) -> None:
     if draining.is_set():
-        raise Unavailable("the gateway is stopping")
+        raise Unavailable("the gateway is stopping; send the request again")
 
 
 def _server(gateway: _Gateway, settings: Settings, *, with_tls: bool) -> QuietServer:

@@ -88,7 +88,10 @@ def gateway_transport(settings: Settings, url: str, *, api_key: str) -> HttpTran
             context = ssl.create_default_context(cafile=settings.ca_file)
         return HttpTransport(url, api_key=api_key, ssl_context=context)
     except OSError as error:
-        raise Invalid(f"ASPORA_CA_FILE {settings.ca_file!r} can't be used: {error.strerror or error}") from None
+        raise Invalid(
+            f"ASPORA_CA_FILE {settings.ca_file!r} can't be used: {error.strerror or 'it is no certificate'};"
+            " name a PEM file"
+        ) from None
     except ValueError as error:
         raise Invalid(f"ASPORA_URL: {error}") from None
 

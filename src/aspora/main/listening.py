@@ -39,7 +39,8 @@ def check_certificate(settings: Settings) -> None:
     except OSError as e:  # ssl.SSLError is one
         raise Invalid(
             f"ASPORA_TLS_CERT {settings.tls_cert!r} and ASPORA_TLS_KEY {settings.tls_key!r} can't be used:"
-            f" {e.strerror or e}; name a certificate chain and its key, both PEM, the key without a password"
+            f" {e.strerror or 'they do not belong together'}; "
+            "name a certificate chain and its key, both PEM, the key without a password"
         ) from None
 
 
@@ -73,7 +74,7 @@ def bind_on(host: str, port: int, *, host_setting: str, way_out: str) -> socket.
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as e:
-        raise Invalid(f"{host_setting} {host!r} is not an address: {e.strerror}") from None
+        raise Invalid(f"{host_setting} {host!r} is not an address: {e.strerror}; write it like 127.0.0.1") from None
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -83,7 +84,9 @@ def bind_on(host: str, port: int, *, host_setting: str, way_out: str) -> socket.
         bound.close()
         if e.errno == 98:
             raise Conflict(f"port {port} on {host} is taken by another program; {way_out}") from None
-        raise Invalid(f"can't listen on {host}:{port}: {e.strerror}") from None
+        raise Invalid(
+            f"can't listen on {host}:{port}: {e.strerror}; choose another with {host_setting} or another port"
+        ) from None
     bound.set_inheritable(True)
     return bound
 

@@ -85,7 +85,7 @@ class _Memory:
     async def get(self, digest: str) -> bytes:
         """A large value."""
         if digest not in self.blobs:
-            raise NotFound(f"nothing is kept under {digest!r}")
+            raise NotFound(f"nothing is kept under {digest!r}; run the folder again")
         return self.blobs[digest]
 
     async def record_model_call(self, claim: Claim, call: ModelCall) -> None:

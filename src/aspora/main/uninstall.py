@@ -92,7 +92,7 @@ def uninstall(settings: Settings, out: Output, *, confirmed: bool) -> int:
     """Say what would go, and when confirmed remove it."""
     folder = settings.data_dir
     if not folder.exists():
-        out.line(f"nothing to remove: there is no data directory {folder}")
+        out.line(f"nothing to remove: there is no data directory {str(folder)!r}")
         return exit_codes.OK
     if refusal := _refusal(folder):
         out.error(refusal)

@@ -223,7 +223,7 @@ async def _up(settings: Settings, out: Output, *, where: str) -> int:
         work = _serve(settings, out, where=where, stop=stop, ready=ready)
         return await give_up_when_stopped(work, stop=stop, ready=ready)
     except ChildFailed as e:
-        out.error(f"{e}; its messages stand above. Check the installation: aspora doctor")
+        out.error(f"{e}; its messages stand above; check the installation: aspora doctor")
         return exit_codes.FAILED
 
 

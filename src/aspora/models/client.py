@@ -114,7 +114,9 @@ class HttpModelClient:
             reply = await self._ask(call, endpoint)
             if reply is not None:
                 return reply
-        raise ModelUnavailable(f"no model answered: {tell(call.tried)}")
+        raise ModelUnavailable(
+            f"no model answered: {tell(call.tried)}; see that the endpoints are up, or name another by model.fallback"
+        )
 
     async def _ask(self, call: _Call, endpoint: Endpoint) -> ModelReply | None:
         """Try one endpoint until it answers, or None when the next one should be tried."""
@@ -133,7 +135,7 @@ class HttpModelClient:
     def _check_whether_to_go_on(self, call: _Call, fault: UpstreamFault) -> None:
         if call.streamed:
             raise ModelUnavailable(
-                f"the answer broke off after part of it had been passed on: {tell(call.tried)}"
+                f"the answer broke off after part of it had been passed on: {tell(call.tried)}; run it again"
             ) from fault
         if fault.then is Then.GIVE_UP:
             last = call.tried[-1]
@@ -216,7 +218,8 @@ class HttpModelClient:
 
 
 def _time_out(tried: Sequence[Tried]) -> NoReturn:
-    raise ModelTimedOut("the deadline passed before a model answered" + (f"; tried: {tell(tried)}" if tried else ""))
+    which = f" (tried: {tell(tried)})" if tried else ""
+    raise ModelTimedOut(f"the deadline passed before a model answered{which}; raise runtime.timeout, or try again")
 
 
 def _refuse_unpriced(endpoints: list[Endpoint]) -> None:

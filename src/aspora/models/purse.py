@@ -36,7 +36,7 @@ class ExecutionPurse:
         if self._cap is not None and self._spent + self._held + hold_micro_usd > self._cap:
             raise BudgetExceeded(
                 f"spent {format_usd(self._spent)} of the cap of {format_usd(self._cap)} for one execution; "
-                f"the next call to {alias!r} could cost up to {format_usd(hold_micro_usd)} and was not sent. Raise "
+                f"the next call to {alias!r} could cost up to {format_usd(hold_micro_usd)} and was not sent; raise "
                 f"model.cost_budget.max_per_execution, or lower model.max_tokens"
             )
         self._held += hold_micro_usd

@@ -62,7 +62,10 @@ class WrongDay(Conflict):
     """
 
     def __init__(self, execution: ExecutionId, at: datetime) -> None:
-        super().__init__(f"execution {execution} can't begin on another day than {rfc3339(at)}: a clock is off")
+        super().__init__(
+            f"execution {execution} can't begin on another day than {rfc3339(at)}: a clock is off;"
+            " set the gateway's right"
+        )
         self.at = at
 
 
@@ -230,7 +233,12 @@ class Executions:
         async with self._database.connection() as connection:
             row = await _queries.fetch_one(connection, "get_execution", id=execution, day=day_of(execution))
         if row is None or (domain is not None and row["domain"] != domain):
-            raise NotFound(f"execution {execution!r} not found" + (f" in domain {domain!r}" if domain else ""))
+            raise NotFound(
+                f"execution {execution!r} not found"
+                + (f" in domain {domain!r}" if domain else "")
+                + "; 'aspora get executions' lists"
+                " them"
+            )
         return row
 
     async def resolve(self, prefix: str, *, domains: Sequence[str] | None) -> Row:

@@ -39,7 +39,7 @@ def day_of(execution: str) -> date:
     """
     day = _parse_day(execution[5:13]) if _ID.fullmatch(execution) else None
     if day is None:
-        raise NotFound(f"execution {execution[:40]!r} does not exist; an id looks like EXEC-20260218120000-7f3a09c1")
+        raise NotFound(f"execution {execution[:40]!r} not found; an id looks like EXEC-20260218120000-7f3a09c1")
     return day
 
 
@@ -58,7 +58,10 @@ def days_of_prefix(prefix: str) -> tuple[date, date]:
     if len(digits) == 8:
         day = _parse_day(digits)
         if day is None:
-            raise NotFound(f"no execution id begins with {prefix[:40]!r}: {digits} is no date")
+            raise NotFound(
+                f"no execution id begins with {prefix[:40]!r}: {digits} is no date; "
+                "an id looks like EXEC-20260218120000-7f3a09c1"
+            )
         return day, day
     return _earliest(digits), _latest(digits)
 

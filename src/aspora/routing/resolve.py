@@ -36,7 +36,8 @@ async def resolve(
     """
     if await reader.get("Skill", skill, domain=domain) is None:
         known = [s["metadata"]["name"] for s in await reader.list("Skill", domain=domain)]
-        raise NotFound(f"skill {skill!r} not found in domain {domain!r}{did_you_mean(skill, known)}")
+        near = did_you_mean(skill, known) or "; it has no skill yet: aspora apply -f FOLDER"
+        raise NotFound(f"skill {skill!r} not found in domain {domain!r}{near}")
     if pinned is not None:
         return await _pinned(reader, domain=domain, skill=skill, revision=pinned)
     name = route_name(skill, environment)
@@ -63,7 +64,10 @@ async def _pinned(reader: ObjectReader, *, domain: str, skill: str, revision: st
     if found is None:
         raise NotFound(f"revision {revision!r} not found in domain {domain!r}; 'aspora get revisions' lists them")
     if found["spec"]["skill"] != skill:
-        raise Invalid(f"revision {revision!r} is of skill {found['spec']['skill']!r}, not of {skill!r}")
+        raise Invalid(
+            f"revision {revision!r} is of skill {found['spec']['skill']!r}, not of {skill!r}; "
+            "'aspora get revisions' lists them"
+        )
     return Target(revision, found["spec"]["skillSpec"])
 
 

@@ -120,7 +120,9 @@ class Peer:
         try:
             return _line({"jsonrpc": "2.0", "id": call_id, "result": result})
         except (TypeError, ValueError, RecursionError):
-            return self.refuse(call_id, Internal("the host's answer cannot travel as JSON"))
+            return self.refuse(
+                call_id, Internal("the host's answer can't be sent as JSON; this is a defect of the host")
+            )
 
     def refuse(self, call_id: str, error: StatusError) -> bytes:
         """The line that refuses a call; `data.reason` names the error's class."""
@@ -152,7 +154,10 @@ class Peer:
             WireViolation: In the middle of a line.
         """
         if self._buffer.strip() and not self.answered:
-            raise WireViolation(FailureReason.PROTOCOL_ERROR, "the handler's last line on the wire has no end")
+            raise WireViolation(
+                FailureReason.PROTOCOL_ERROR,
+                "the handler's last line on the wire has no end; end each with a newline, as the SDK does",
+            )
 
     def _next_line(self) -> bytes | None:
         end = self._buffer.find(b"\n", self._scanned)
@@ -176,7 +181,7 @@ class Peer:
         if self.received_bytes > self._caps.max_total_bytes:
             raise WireViolation(
                 FailureReason.OUTPUT_TOO_LARGE,
-                f"the handler wrote more than {self._caps.max_total_bytes} bytes on the wire",
+                f"the handler wrote more than {self._caps.max_total_bytes} bytes on the wire; log and return less",
             )
 
     def _event(self, line: bytes) -> Event | None:
@@ -203,7 +208,9 @@ class Peer:
         if ("result" in message) == ("error" in message) or ("error" in message and not isinstance(error, dict)):
             raise _broken("an answer that has not exactly one of result and error")
         if not _is_storable(message, line):
-            raise WireViolation(FailureReason.INVALID_RESULT, "the result holds text with NUL or half a surrogate pair")
+            raise WireViolation(
+                FailureReason.INVALID_RESULT, "the result holds text with NUL or half a surrogate pair; remove it"
+            )
         self.answered = True
         self._buffer.clear()
         return Answer(result=message.get("result"), error=error)
@@ -268,4 +275,6 @@ def _holds_nul(value: Any) -> bool:
 
 
 def _broken(what: str) -> WireViolation:
-    return WireViolation(FailureReason.PROTOCOL_ERROR, f"the handler wrote {what} on the wire")
+    return WireViolation(
+        FailureReason.PROTOCOL_ERROR, f"the handler wrote {what} on the wire; leave standard output to the SDK"
+    )

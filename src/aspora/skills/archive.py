@@ -104,17 +104,19 @@ def write_archive(files: Iterable[ArchiveFile]) -> Archive:
     """
     ordered = sorted(files, key=lambda file: file.path.encode(errors="surrogateescape"))
     if not ordered:
-        raise Invalid("an artifact needs at least one file")
+        raise Invalid("an artifact must have at least one file")
     _check_caps(len(ordered), sum(len(f.data) for f in ordered))
     for file in ordered:
         if problem := path_problem(file.path):
             raise Invalid(f"file {file.path!r} can't be packed: {problem}")
     for one, other in collisions(f.path for f in ordered):
-        raise Invalid(f"files {one!r} and {other!r} can't be packed together: some systems can't tell them apart")
+        raise Invalid(
+            f"files {one!r} and {other!r} can't be packed together: some systems can't tell them apart; rename one"
+        )
     blocks: list[bytes] = []
     for before, file in zip([None, *ordered], ordered, strict=False):
         if before is not None and before.path == file.path:
-            raise Invalid(f"file {file.path!r} comes twice")
+            raise Invalid(f"file {file.path!r} comes twice; give it once")
         if len(file.data) > MAX_FILE_BYTES:
             raise TooLarge(f"file {file.path!r} has {len(file.data)} bytes; at most {MAX_FILE_BYTES}")
         blocks += [_header(file.path, len(file.data), executable=file.executable), file.data, _padding(len(file.data))]
@@ -134,16 +136,18 @@ def read_archive(data: bytes) -> list[ArchiveFile]:
     while data[offset : offset + _BLOCK] != bytes(_BLOCK):
         file, offset = _read_file(data, offset)
         if files and file.path.encode() <= files[-1].path.encode():
-            raise Invalid(f"archive: {file.path!r} comes twice or out of order")
+            raise Invalid(f"archive: {file.path!r} comes twice or out of order; pack it again with 'aspora apply'")
         files.append(file)
         total += len(file.data)
         _check_caps(len(files), total)
     if data[offset:] != _END:
         raise Invalid(f"archive: after its last file, at byte {offset}, there must be two empty blocks and no more")
     if not files:
-        raise Invalid("archive: holds no file")
+        raise Invalid("archive: holds no file; it must have at least one")
     for one, other in collisions(f.path for f in files):
-        raise Invalid(f"archive: {one!r} and {other!r} can't lie beside each other on every system")
+        raise Invalid(
+            f"archive: {one!r} and {other!r} can't lie beside each other on every system; rename one and pack it again"
+        )
     return files
 
 
@@ -217,9 +221,12 @@ def _read_file(data: bytes, offset: int) -> tuple[ArchiveFile, int]:
     if not 0 <= size <= MAX_FILE_BYTES:
         raise TooLarge(f"archive: {shown} says it has {size} bytes; at most {MAX_FILE_BYTES}")
     if header != _header(path, size, executable=executable):
-        raise Invalid(f"archive: {shown} is not a plain file in canonical form (link, device, owner, time or mode)")
+        raise Invalid(
+            f"archive: {shown} is not a plain file in canonical form (link, device, owner, "
+            "time or mode); pack it with 'aspora apply'"
+        )
     start, end = offset + _BLOCK, offset + _BLOCK + size
     padding = _padding(size)
     if data[end : end + len(padding)] != padding or end > len(data):
-        raise Invalid(f"archive: {shown} is cut short or followed by hidden bytes")
+        raise Invalid(f"archive: {shown} is cut short or followed by hidden bytes; pack it again with 'aspora apply'")
     return ArchiveFile(path, data[start:end], executable), end + len(padding)

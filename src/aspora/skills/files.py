@@ -114,13 +114,13 @@ class FileList:
             largest = max(self.entries, key=lambda entry: entry.size_bytes)
             self._report.error(
                 shown,
-                f"the files have {total} bytes; at most {MAX_TOTAL_BYTES}. The largest is {largest.path!r}; "
+                f"the files have {total} bytes; at most {MAX_TOTAL_BYTES}; the largest is {largest.path!r}; "
                 f"name what stays out in {IGNORE_FILE}",
             )
 
     def _walk(self, folder: Path, shown: str, *, prefix: str, below: str, ignore: Ignore, depth: int) -> None:
         if depth > MAX_FOLDER_DEPTH:
-            self._report.error(shown, f"is nested deeper than {MAX_FOLDER_DEPTH} folders")
+            self._report.error(shown, f"is nested deeper than {MAX_FOLDER_DEPTH} folders; move it up")
             return
         for entry in _sorted_entries(folder, shown, self._report):
             if self._full:

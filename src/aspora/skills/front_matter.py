@@ -71,7 +71,7 @@ def _split_strictly(text: str, shown: str, report: Report) -> _Parts:
         return _Parts(None, 1, text, 1)
     close = next((i for i, line in enumerate(lines[1:], 1) if line.rstrip() == FENCE), None)
     if close is None:
-        report.error(shown, "has no line '---' that ends the front matter", line=1)
+        report.error(shown, "has no line '---' that ends the front matter; add one after the last key", line=1)
         return _Parts(None, 1, "", len(lines))
     for i, line in enumerate(lines[1:close], 1):
         if FENCE in line:
@@ -89,7 +89,7 @@ def _split_loosely(text: str, shown: str, report: Report) -> _Parts:
         report.warn(shown, "has no front matter; name and description are taken from folder and text", line=1)
         return _Parts(None, 1, text, 1)
     if first > 1:
-        report.warn(shown, "the front matter does not begin in the first line", line=first)
+        report.warn(shown, "the front matter does not begin in the first line; move it there", line=first)
     close = next((i for i, line in enumerate(lines[1:], 1) if _LOOSE_CLOSE.fullmatch(line)), None)
     resume = None if close is None else close + 1
     if close is None:

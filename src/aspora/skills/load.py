@@ -106,7 +106,9 @@ class _Loading:
         self._check_python(spec["runtime"], files)
         if not skill_md.body and not spec.get("runtime", {}).get("entryPoint"):
             self._report.warn(
-                self._path(SKILL_MD), "has no instructions, and there is no handler: nothing tells what to do"
+                self._path(SKILL_MD),
+                "has no instructions, and there is no handler: nothing tells what to do;"
+                " write what to do below the front matter",
             )
         self._warn_of_unknown_tools(settings)
         checked = self._check(spec, settings, name=name, domain=domain)
@@ -131,7 +133,7 @@ class _Loading:
     def _pack(self, files: FileList) -> Archive:
         archive = pack(files.entries, report=self._report)
         if archive is None:
-            nothing = Problem(self._shown, 0, 0, "", "holds no file that can be packed")
+            nothing = Problem(self._shown, 0, 0, "", "holds no file that can be packed; write a SKILL.md")
             raise InvalidSkill(f"skill {self._shown!r}", self._report.errors or [nothing])
         return archive
 
@@ -162,7 +164,7 @@ class _Loading:
             0,
             0,
             "",
-            f"has no {SKILL_MD}; write one with name and description, or use `aspora create skill`",
+            f"has no {SKILL_MD}; write one with name and description, or make a skill: aspora create skill DOMAIN/NAME",
         )
 
     def _read_config(self) -> Settings:
@@ -279,7 +281,7 @@ class _Loading:
             return
         if versioning.setdefault("strategy", "semver") == "timestamp":
             place = settings.places["version"]
-            message = "is not used: the strategy 'timestamp' stamps each new content"
+            message = "is not used: the strategy 'timestamp' stamps each new content; leave it out, or use 'semver'"
             self._report.warn(settings.shown, message, line=place.line, column=place.column, path=place.key)
             del spec["version"]
         spec["versioning"] = versioning

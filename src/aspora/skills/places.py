@@ -144,7 +144,11 @@ def _nothing_here(path: Path, top: Path) -> Problem:
     if loose is not None:
         return Problem(str(path), 0, 0, "", f"has {loose!r}; rename it to {SKILL_MD!r}")
     return Problem(
-        str(path), 0, 0, "", f"holds no skill: a skill is a folder with {SKILL_MD}; `aspora create skill` makes one"
+        str(path),
+        0,
+        0,
+        "",
+        f"holds no skill: a skill is a folder with {SKILL_MD}; make one: aspora create skill DOMAIN/NAME",
     )
 
 

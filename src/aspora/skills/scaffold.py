@@ -73,7 +73,9 @@ def create_skill(
         files = _write_domain(domain_folder, values) if new_domain else []
         files += _write_skill(TEMPLATES / lang, folder, values)
     except OSError as error:
-        raise Unavailable(f"{str(folder)!r} can't be written: {error.strerror}") from None
+        raise Unavailable(
+            f"{str(folder)!r} can't be written: {error.strerror}; name another place with --path"
+        ) from None
     return CreatedSkill(folder, tuple(sorted(files)), new_domain)
 
 

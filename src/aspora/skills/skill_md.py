@@ -81,7 +81,7 @@ class _Reader:
             root = None
         if front.document is not None and self._strict:
             self._check_style(front.document.first_flow, "write lists and maps line by line, not with [] or {}")
-            self._check_style(front.document.first_anchor, "anchors (&) are not allowed")
+            self._check_style(front.document.first_anchor, "anchors (&) are not allowed; write the value out")
         if root is None and (self._strict or len(self._report.errors) > errors_before):
             if len(self._report.errors) == errors_before:
                 self._report.error(self._shown, "the front matter is empty; it needs name and description", line=1)

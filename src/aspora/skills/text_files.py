@@ -36,7 +36,7 @@ def read_raw(path: Path, *, shown: str, report: Report, max_bytes: int = MAX_TEX
         raw = file.read(max_bytes + 1)
         size_bytes = os.fstat(fd).st_size
     if len(raw) > max_bytes:
-        report.error(shown, f"has {size_bytes} bytes; at most {max_bytes}. Move long texts to references/")
+        report.error(shown, f"has {size_bytes} bytes; at most {max_bytes}; move long texts to references/")
         return None
     return raw
 
@@ -47,7 +47,11 @@ def decode_text(raw: bytes, *, shown: str, report: Report) -> str | None:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        report.error(shown, f"is not UTF-8: byte {raw[error.start]:#04x} at offset {error.start}", line=line)
+        report.error(
+            shown,
+            f"is not UTF-8: byte {raw[error.start]:#04x} at offset {error.start}; save the file as UTF-8",
+            line=line,
+        )
         return None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1

@@ -127,7 +127,7 @@ class _Builder:
         if node.flow and self.first_flow is None:
             self.first_flow = node
         if len(self._open) >= MAX_DEPTH:
-            self._fail(event, f"is nested deeper than {MAX_DEPTH} levels")
+            self._fail(event, f"is nested deeper than {MAX_DEPTH} levels; make it flatter")
         if event.anchor:
             self._unfinished[id(node)] = event.anchor
         self._open.append(node)
@@ -148,7 +148,9 @@ class _Builder:
         parent = self._open[-1]
         parent.size += node.size
         if parent.size > MAX_NODES:
-            self._report.error(self._shown, f"holds more than {MAX_NODES} values, aliases written out", line=node.line)
+            self._report.error(
+                self._shown, f"holds more than {MAX_NODES} values, aliases written out; write fewer", line=node.line
+            )
             raise _Stop
         if parent.kind == "list":
             parent.items.append(node)
@@ -179,7 +181,7 @@ class _Builder:
 
     def _alias(self, event: yaml.AliasEvent) -> Node:
         if event.anchor not in self._anchors:
-            self._fail(event, f"*{event.anchor} names no value that is complete before it")
+            self._fail(event, f"*{event.anchor} names no value that is complete before it; write the value out")
         return self._anchors[event.anchor]
 
     def _remember(self, anchor: str | None, node: Node) -> None:
@@ -262,7 +264,7 @@ def _explain(error: Exception, text: str, *, shown: str, report: Report, first_l
 
 def _hint(content: str, problem: str) -> str:
     if content[: len(content) - len(content.lstrip())].count("\t") or "'\\t'" in problem:
-        return "; a tab cannot indent, use spaces"
+        return "; a tab can't indent, use spaces"
     if "mapping values are not allowed" in problem:
         return "; put quotes around a value that holds ': '"
     if "cannot start any token" in problem:

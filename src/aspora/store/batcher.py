@@ -130,7 +130,9 @@ class Batcher(Generic[AnswerT]):
             # Nothing is left unless this task was cancelled: the loop is being closed.
             self._sending = None
             for entry in batch:
-                entry.fail(OutcomeUnknown("the process is stopping; whether the change was saved is unknown"))
+                entry.fail(
+                    OutcomeUnknown("the process is stopping; whether the change was saved is unknown; read it again")
+                )
             for entry in self._waiting:
                 entry.fail(Unavailable("the process is stopping; nothing was written"))
             self._waiting.clear()

@@ -66,7 +66,7 @@ def encoded(write: Write, payload: Mapping[str, Any]) -> Item:
         text, size_bytes, is_storable = "", 0, False
     problem = None if is_storable else _storage_problem(payload)
     if problem is None and not text:
-        problem = "can't be written as JSON"
+        problem = "can't be written as JSON; use texts, numbers, lists and maps with text keys"
     if problem is not None:
         key = write.key
         details = [FieldError("", problem)]
@@ -86,12 +86,12 @@ def _storage_problem(payload: Mapping[str, Any]) -> str | None:
     while waiting:
         value, depth = waiting.pop()
         if depth > MAX_DEPTH:
-            return f"is nested deeper than {MAX_DEPTH} levels"
+            return f"is nested too deeply; at most {MAX_DEPTH} levels"
         match value:
             case str() if _UNSTORABLE.search(value):
                 return "a text holds a NUL or half a surrogate pair; remove it"
             case float() if not math.isfinite(value):
-                return "a number is infinite or not a number"
+                return "a number is infinite or not a number; leave it out"
             case Mapping():
                 entries = cast("Mapping[Any, Any]", value)
                 waiting += [(part, depth + 1) for entry in entries.items() for part in entry]
@@ -100,5 +100,5 @@ def _storage_problem(payload: Mapping[str, Any]) -> str | None:
             case str() | int() | float() | None:
                 pass
             case _:
-                return f"holds a {type(value).__name__}, which is no JSON"
+                return f"holds a {type(value).__name__}, which is no JSON; use texts, numbers, lists and maps"
     return None

@@ -14,7 +14,6 @@ from aspora.kit.clock import Clock
 from aspora.meta.errors import (
     BadRequest,
     Expired,
-    NotFound,
     StatusError,
 )
 from aspora.meta.objects import rfc3339
@@ -26,7 +25,7 @@ from aspora.store.interface import Event, Key, Page, Wire, Write, WriteResult
 from aspora.store.items import Item, are_independent, encoded
 from aspora.store.log import PostgresLog
 from aspora.store.payload import payload
-from aspora.store.refusals import described, refusal
+from aspora.store.refusals import missing, refusal
 from aspora.store.selection import DOMAIN_PATH, NAME_PATH, Selection
 from aspora.store.tail import PROBE_SECONDS, QUEUE_LIMIT, Tail
 from aspora.store.tokens import PageStart, decode_token, encode_token, parse_version
@@ -108,7 +107,7 @@ class PostgresStore:
         """The object."""
         found = await self._stored(key)
         if found is None:
-            raise NotFound(f"{described(key)} does not exist")
+            raise missing(key)
         return read_form(self._forms, key.kind, found)
 
     async def _stored(self, key: Key) -> Wire | None:

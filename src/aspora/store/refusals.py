@@ -15,9 +15,9 @@ def refusal(write: Write, outcome: str, present_version: str | None) -> StatusEr
         case "exists":
             return AlreadyExists(f"{what} exists already; update it, or delete it first")
         case "missing":
-            return NotFound(f"{what} does not exist")
+            return missing(write.key)
         case "refused":
-            problem = f"the database can't take it (error {present_version})"
+            problem = f"the database refuses a value in it (SQLSTATE {present_version}); report this as a defect"
             return Invalid(f"{what} can't be stored: {problem}", details=[FieldError("", problem)])
         case "replaced":
             return Conflict(f"{what} is another object of that name by now; read it again")
@@ -36,13 +36,19 @@ def _unmet(write: Write, outcome: str) -> StatusError:
     match outcome:
         case "homeless" if write.lives_in is not None:
             home = described(write.lives_in)
-            return Conflict(f"{what} can't be written: {home} is gone or being deleted, and nothing new can be in it")
+            return Conflict(
+                f"{what} can't be written: {home} is gone or being deleted, "
+                "and nothing new can be in it; make it in another"
+            )
         case "occupied":
-            return Conflict(f"{what} can't be deleted: something is left in its domain, or was made there meanwhile")
+            return Conflict(
+                f"{what} can't be deleted: something is left in its domain, or was made there meanwhile; "
+                "delete that first"
+            )
         case "fenced" if write.leader is not None:
             return Conflict(
                 f"{what} can't be written: another {write.leader.name[:80]!r} leads by now, this one's epoch"
-                f" {write.leader.epoch} is over"
+                f" {write.leader.epoch} is over; nothing needs to be done"
             )
         case "dangling":
             return Conflict(f"{what} can't be written: something that it names is gone by now; read it again")
@@ -52,7 +58,17 @@ def _unmet(write: Write, outcome: str) -> StatusError:
             return Internal(f"the database answered {outcome!r} to a write of {what}")
 
 
+def missing(key: Key) -> NotFound:
+    """There is no such object."""
+    return NotFound(
+        f"{key.kind[:80]} {key.name[:80]!r} not found{_place(key)}; see: aspora get {key.kind[:80].lower()}"
+    )
+
+
 def described(key: Key) -> str:
     """An object, for a message."""
-    place = f" in domain {key.domain[:80]!r}" if key.domain else ""
-    return f"{key.kind[:80]} {key.name[:80]!r}{place}"
+    return f"{key.kind[:80]} {key.name[:80]!r}{_place(key)}"
+
+
+def _place(key: Key) -> str:
+    return f" in domain {key.domain[:80]!r}" if key.domain else ""

@@ -116,7 +116,7 @@ class FakeClient:
 
     def _find(self, key: Key) -> dict[str, Any]:
         if key not in self._objects:
-            raise NotFound(f"{key[0]} {key[2]!r} does not exist")
+            raise NotFound(f"{key[0]} {key[2]!r} not found")
         return self._objects[key]
 
     def _keep(self, key: Key, obj: Mapping[str, Any]) -> Wire:

@@ -20,7 +20,7 @@ _FOR_SPEED = {
     "max_connections": "300",
     "max_wal_size": "256MB",
     "deadlock_timeout": "100ms",
-    # In the data folder, which is in memory too, so that a killed server leaves nothing outside it.
+    # In the data directory, which is in memory too, so that a killed server leaves nothing outside it.
     "dynamic_shared_memory_type": "mmap",
 }
 

@@ -43,7 +43,7 @@ BROKEN: list[tuple[str, Break, str]] = [
     ("bomb", config(BOMB), "aspora.config.yaml:"),
     ("deep", config("a: " + "[" * 5000), "aspora.config.yaml:"),
     ("duplicate", config("visibility: private\nvisibility: public\n"), "comes twice: in line 1 and here"),
-    ("tab", config("runtime:\n\ttimeout: 3s\n"), "a tab cannot indent"),
+    ("tab", config("runtime:\n\ttimeout: 3s\n"), "a tab can't indent"),
     ("typo", config("runtime:\n  timeot: 3s\n"), "did you mean 'timeout'"),
     ("mark", skill_md(b"\xef\xbb\xbf" + HEAD.encode()), "byte order mark"),
     ("latin", skill_md(HEAD.encode() + b"caf\xe9"), "SKILL.md:6: is not UTF-8: byte 0xe9 at offset"),

@@ -42,7 +42,7 @@ def test_wait_for_a_skill_and_for_its_end(aspora: Aspora) -> None:
     assert done == "skill/wealth/create-goal has condition=Ready\n"
     late = aspora.run("wait", "skill", "wealth/create-goal", "--for", "delete", "--timeout", "100ms")
     assert late.code == 1
-    assert "is not delete in time: nobody has deleted it" in late.err
+    assert "delete did not come in time" in late.err
     with subprocess.Popen(
         [sys.executable, "-m", "aspora", "wait", "skill/wealth/create-goal", "--for", "delete", "--timeout", "60s"],
         env=dict(aspora.environ),

@@ -23,13 +23,13 @@ def open_dir() -> Generator[Path]:
 
 @pytest.fixture
 def data_dir(open_dir: Path) -> Path:
-    """A data folder that does not exist yet."""
+    """A data directory that does not exist yet."""
     return open_dir / "data"
 
 
 @pytest.fixture(scope="session")
 def pristine() -> Generator[Path]:
-    """A stopped server's data folder, to be copied and never used."""
+    """A stopped server's data directory, to be copied and never used."""
     with throwaway_folder("pristine", parent=fast_folder(), mode=0o755) as folder:
         with EmbeddedPostgres(folder / "data", sync=False):
             pass
@@ -38,7 +38,7 @@ def pristine() -> Generator[Path]:
 
 @pytest.fixture
 def made_dir(pristine: Path, data_dir: Path) -> Path:
-    """A data folder with a database in it that is not running."""
+    """A data directory with a database in it that is not running."""
     subprocess.run(["cp", "-a", str(pristine), str(data_dir)], check=True)
     return data_dir
 

@@ -194,7 +194,7 @@ def test_ctrl_c_in_the_middle_of_making_the_database_leaves_nothing_running(
 
 
 def serving(data_dir: Path) -> bool:
-    """True while any process works on files of the data folder."""
+    """True while any process works on files of the data directory."""
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if str(data_dir) in command.read_text() and command.parent.name != str(os.getpid()):
@@ -223,7 +223,7 @@ def test_of_two_starts_at_the_same_moment_one_wins_and_the_other_says_why(
     # The second may come so late that the first has stopped: then both win, one after the other.
     assert codes in ([0, 0], [0, 1]), outputs
     if codes == [0, 1]:
-        assert any("Conflict: data folder" in output for output in outputs)
+        assert any("Conflict: data directory" in output for output in outputs)
 
 
 def test_a_stale_pid_file_of_somebody_elses_pid_is_forgotten(server: EmbeddedPostgres, data_dir: Path) -> None:
@@ -376,7 +376,7 @@ def test_a_data_folder_of_another_user_is_refused_both_ways(
     refused = start_program(HOLDER, mine, "stop", command=as_ordinary_user)
     output, _ = refused.communicate(timeout=PATIENCE_SECONDS)
     assert refused.returncode == 1
-    assert "Forbidden: data folder" in output
+    assert "Forbidden: data directory" in output
     assert "belongs to user 'root' and Aspora runs as 'nobody'" in output
 
 
@@ -397,11 +397,11 @@ def test_an_ordinary_user_with_an_unwritable_folder_is_told_which(
     program = start_program(HOLDER, open_dir / "data", command=as_ordinary_user)
     output, _ = program.communicate(timeout=PATIENCE_SECONDS)
     assert program.returncode == 1
-    assert f"Forbidden: can't use data folder '{open_dir}/data': no permission" in output
+    assert f"Forbidden: can't use data directory '{open_dir}/data': no permission" in output
     program = start_program(HOLDER, open_dir, command=as_ordinary_user)
     output, _ = program.communicate(timeout=PATIENCE_SECONDS)
     assert program.returncode == 1
-    assert f"Forbidden: can't use data folder '{open_dir}': no permission" in output
+    assert f"Forbidden: can't use data directory '{open_dir}': no permission" in output
 
 
 def test_stopping_twice_or_without_a_start_is_harmless(server: EmbeddedPostgres) -> None:

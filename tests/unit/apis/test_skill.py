@@ -86,13 +86,35 @@ def test_columns_and_description() -> None:
     cells = {c.name: c.cell(wire) for c in KIND.columns}
     assert cells == {
         "ROLE": "specialist", "VERSION": "20260218120000", "READY": "True", "RUNTIME": "python", "CLASS": "inline",
-        "REVISION": "toy-1", "OWNER": "care",
+        "HEALTHY": "-", "REVISION": "toy-1", "OWNER": "care",
     }  # fmt: skip
     rows = {label: text for section in KIND.describe(wire) for label, text in section.rows}
     assert rows["Owner team"] == "care"
     assert rows["Cost center"] == "CC-1"
     assert rows["Class"].startswith("inline: ")
     assert rows["Memory"] == "512 MB"
+    assert rows["Healthy"].startswith("not known yet")
+
+
+@pytest.mark.parametrize(
+    ("condition", "cell", "told"),
+    [
+        ({"status": "True", "reason": "WithinThresholds"}, "True", "True"),
+        (
+            {"status": "False", "reason": "TooSlow", "message": "the 95th percentile is over 100 ms"},
+            "False: TooSlow",
+            "False: the 95th percentile is over 100 ms",
+        ),
+        ({"status": "Unknown", "reason": "NotMonitored"}, "Unknown", "Unknown: NotMonitored"),
+    ],
+)
+def test_health_is_seen_at_a_glance(condition: dict[str, str], cell: str, told: str) -> None:
+    wire = to_wire(decode(KIND, skill(runtime=PYTHON)))
+    wire["status"] = {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Healthy", **condition}]}
+    column = next(c for c in KIND.columns if c.name == "HEALTHY")
+    assert column.wide
+    assert column.cell(wire) == cell
+    assert dict(row for section in KIND.describe(wire) for row in section.rows)["Healthy"] == told
 
 
 def test_every_inactive_path_is_a_field() -> None:

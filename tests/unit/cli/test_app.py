@@ -50,7 +50,7 @@ def test_a_mistyped_verb_gets_the_nearest() -> None:
 def test_only_what_is_needed_is_asked_for(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run(verb)
-    assert "are required: kind\n" in capsys.readouterr().err
+    assert "still needed: kind\n" in capsys.readouterr().err
 
 
 def test_no_server_says_how_to_start_one() -> None:

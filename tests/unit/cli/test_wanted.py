@@ -63,7 +63,7 @@ def test_the_lists_that_get_prints_come_back(tmp_path: Path) -> None:
         ("apiVersion: aspora.dev/v1\nkind: Skill\nmetadata: {name: x, domain: b}\n", "-d says 'a'"),
         ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b", "is not YAML"),
         ("kind: Domain\nkind: Model\n", "comes twice: in line 1 and here"),
-        ("a:\n\tb: 1\n", "a tab cannot indent"),
+        ("a:\n\tb: 1\n", "a tab can't indent"),
     ],
 )
 def test_what_is_wrong_with_a_manifest_is_told_with_its_place(tmp_path: Path, text: str, expected: str) -> None:

@@ -1,4 +1,4 @@
-"""Where the data folder is, and whose it may be."""
+"""Where the data directory is, and whose it may be."""
 
 import fcntl
 import os

@@ -30,7 +30,7 @@ def test_the_checksum_does_not_depend_on_line_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["1_a", "0001-a", "0001_A", "0001_", "abcd_a"])
 def test_a_badly_named_file_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(MigrationRefused, match="bad migration file name"):
+    with pytest.raises(MigrationRefused, match="is not the name of a migration"):
         load_migrations(write(tmp_path, **{name: "select 1"}))
 
 

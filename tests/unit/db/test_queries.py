@@ -49,8 +49,8 @@ def test_a_file_is_split_at_its_heads_and_keeps_comments_below_them() -> None:
     [
         ("select 1", "before the first"),
         ("-- name: a\nselect 1\n-- name: a\nselect 2", "t.sql:3: query 'a' is there twice"),
-        ("-- name: Big\nselect 1", "bad query name 'Big'"),
-        ("-- name:\nselect 1", "bad query name ''"),
+        ("-- name: Big\nselect 1", "'Big' is not the name of a query"),
+        ("-- name:\nselect 1", "'' is not the name of a query"),
         ("-- name: a\n-- only a comment\n\n-- name: b\nselect 1", "'a' has no statement"),
         ("-- name: a\nselect 5 % 2", "lone '%'"),
         ("-- name: a\nselect %s", "lone '%'"),

@@ -144,7 +144,7 @@ async def test_with_a_key_it_is_repeated_with_the_same_key_and_then_given_up(mak
         await made.call("bank", "keyed", {})
     assert str(failed.value) == (
         "EffectInDoubt: bank.keyed was sent 4 times with one idempotency key and its outcome is unknown; it took effect"
-        " once at most. Another run would send another key: look at the other side first, and run the skill again only"
+        " once at most; another run would send another key: look at the other side first, and run the skill again only"
         " if it took no effect"
     )
     assert len(outside.calls) == 7
@@ -219,7 +219,7 @@ async def test_an_unreachable_journal_is_asked_again_and_a_fence_ends_the_attemp
     [
         ("mint", "read", {}, Forbidden, "add {name: mint} to permissions.apis"),
         ("bank", "write", {}, Forbidden, "say access: write"),
-        ("bank", "read", {"x": float("nan")}, Invalid, "not JSON"),
+        ("bank", "read", {"x": float("nan")}, Invalid, "can't be sent as JSON"),
     ],
 )
 async def test_what_may_not_be_called_is_not(

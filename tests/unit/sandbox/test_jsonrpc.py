@@ -155,7 +155,7 @@ def test_all_lines_over_their_cap() -> None:
         subject.feed(lines(LOG))
         seen += events(subject)
     subject.feed(lines(LOG))
-    assert violation(subject).message == "the handler wrote more than 250 bytes on the wire"
+    assert violation(subject).message == "the handler wrote more than 250 bytes on the wire; log and return less"
     assert len(seen) == 2
 
 

@@ -238,7 +238,8 @@ def test_a_version_means_semver_and_timestamp_drops_it_with_a_warning(make_skill
     stamped = load_skill(make_skill({"aspora.config.yaml": config}, name="other"))
     assert "version" not in stamped.spec
     assert warnings(stamped) == [
-        "aspora.config.yaml:2:12: skill.version: is not used: the strategy 'timestamp' stamps each new content"
+        "aspora.config.yaml:2:12: skill.version: is not used: the strategy 'timestamp' stamps each new content;"
+        " leave it out, or use 'semver'"
     ]
 
 
@@ -321,7 +322,7 @@ CONFIG_PROBLEMS = {
     ),
     "trigger with a stray key": (
         "triggers:\n  - type: always\n    schedule: '* * * * *'\n",
-        ":3:15: triggers[0].schedule: a 'always' trigger takes nothing else",
+        ":3:15: triggers[0].schedule: does not go with a 'always' trigger, which takes nothing else; leave it out",
     ),
     "bad schedule": ("triggers:\n  - type: cron\n    schedule: daily\n", "'daily' must have five fields"),
     "a trigger that is text": ("triggers: [x]\n", "triggers[0]: must be a map, not a scalar"),
@@ -381,7 +382,9 @@ def test_lenient_makes_a_name_of_any_folder(make_skill: MakeSkill) -> None:
 
 def test_a_folder_without_skill_md_says_what_would_do(make_skill: MakeSkill, tmp_path: Path) -> None:
     folder = make_skill({"SKILL.md": None, "aspora.config.yaml": ""})
-    assert problems(folder) == [".: has no SKILL.md; write one with name and description, or use `aspora create skill`"]
+    assert problems(folder) == [
+        ".: has no SKILL.md; write one with name and description, or make a skill: aspora create skill DOMAIN/NAME"
+    ]
     assert "is a domain, not a skill" in problems(folder.parent)[0]
     assert "is no folder" in problems(tmp_path / "nowhere")[0]
 
@@ -394,7 +397,7 @@ def test_lower_case_skill_md_is_for_import_alone(make_skill: MakeSkill) -> None:
 
 def test_not_utf8_names_the_byte(make_skill: MakeSkill) -> None:
     folder = make_skill({"SKILL.md": b"---\nname: toy\ndescription: caf\xe9\n---\n"})
-    assert problems(folder) == ["SKILL.md:3: is not UTF-8: byte 0xe9 at offset 30"]
+    assert problems(folder) == ["SKILL.md:3: is not UTF-8: byte 0xe9 at offset 30; save the file as UTF-8"]
 
 
 def test_nul_is_refused(make_skill: MakeSkill) -> None:
@@ -479,7 +482,7 @@ def test_too_many_and_too_large_files(make_skill: MakeSkill) -> None:
     for i in range(3):
         with open(folder / f"{i}.bin", "wb") as file:
             file.truncate(19 * 2**20)
-    assert any("the files have" in p and "The largest is" in p for p in problems(folder))
+    assert any("the files have" in p and "the largest is" in p for p in problems(folder))
 
 
 def test_a_domain_folder(make_skill: MakeSkill) -> None:

@@ -271,7 +271,7 @@ VARIANTS = {
         "---\n- a\n---\nIt plays.\n", strict="'key: value'", facts={"name": "toy"}, warns="key"
     ),
     "tabs": Variant(
-        toy("metadata:", "\ta: b"), strict="a tab cannot indent", facts={"metadata": {"a": "b"}}, warns="in quotes"
+        toy("metadata:", "\ta: b"), strict="a tab can't indent", facts={"metadata": {"a": "b"}}, warns="in quotes"
     ),
     "empty file": Variant("", strict="must begin with front matter", lenient="description: is required"),
 }

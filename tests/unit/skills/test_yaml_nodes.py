@@ -44,7 +44,7 @@ def test_values(text: str, expected: object) -> None:
     [
         ("a: 1\nb: 2\na: 3", "f.yaml:3:1: the key 'a' comes twice: in line 1 and here; keep one"),
         ("a:\n  b: 1\n  b: 2", "f.yaml:3:3: the key 'b' comes twice: in line 2 and here; keep one"),
-        ("a:\n\tb: 1", "a tab cannot indent, use spaces"),
+        ("a:\n\tb: 1", "a tab can't indent, use spaces"),
         ("a: b: c", "f.yaml:1:5: is not YAML: mapping values are not allowed in this context; put quotes around"),
         ("a: %x", "put quotes around a value that begins with a special character"),
         ("a: !!python/object/apply:os.system [x]", "the tag 'tag:yaml.org,2002:python/object/apply:os.system'"),

@@ -9,7 +9,7 @@ from aspora.cli import exit_codes
 from aspora.cli.app import Cli
 from aspora.cli.applying import MANAGER, Applied, Applier, Wanted, apply_all, revision_text
 from aspora.cli.output import Progress
-from aspora.cli.printing import qualified_name
+from aspora.cli.printing import print_problems, qualified_name
 from aspora.cli.pruning import Prunable, prunable, prune
 from aspora.cli.rest import Rest
 from aspora.cli.snapshot import Snapshot, changes, snapshot
@@ -123,9 +123,7 @@ class Report:
         problems: list[str] = self._cli.load("aspora.cli.wanted:problems_of")(error)
         self._rows.append({"name": name, "change": FAILED, "problems": problems})
         self._code = exit_codes.REFUSED
-        self._cli.out.error(f"{name}: {problems[0]}" if len(problems) == 1 else f"{name}:")
-        for problem in problems if len(problems) > 1 else ():
-            self._cli.out.note(f"  {problem}")
+        print_problems(self._cli.out, name, problems)
 
     def finish(self) -> int:
         """Warnings, equal ones as one; the last line and the exit code."""
@@ -175,7 +173,9 @@ def _check_options(args: argparse.Namespace, paths: Sequence[str]) -> None:
 def _prune(args: argparse.Namespace, cli: Cli, rest: Rest, report: "Report") -> None:
     """Delete what this manager applied and does not have any more; nothing at all when anything went wrong."""
     if report.has_failed:
-        cli.out.warn("nothing is pruned, because not everything could be applied")
+        cli.out.warn(
+            "nothing is pruned, because not everything could be applied; mend what stands above and apply again"
+        )
         return
     for found in prunable(rest, report.objects, manager=args.field_manager, selector=args.selector):
         try:

@@ -7,7 +7,7 @@ from aspora.cli import exit_codes
 from aspora.cli.app import Cli
 from aspora.cli.applying import MANAGER, Applier, Wanted
 from aspora.cli.output import clean
-from aspora.cli.printing import qualified_name
+from aspora.cli.printing import print_problems, qualified_name
 from aspora.cli.rest import Rest
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option
 from aspora.cli.verbs.apply import paths_of
@@ -87,6 +87,4 @@ def _print(cli: Cli, line: str) -> None:
 
 def _refuse(cli: Cli, name: str, error: StatusError) -> None:
     problems: list[str] = cli.load("aspora.cli.wanted:problems_of")(error)
-    cli.out.error(f"{name}: {problems[0]}" if len(problems) == 1 else f"{name}:")
-    for problem in problems if len(problems) > 1 else ():
-        cli.out.note(f"  {problem}")
+    print_problems(cli.out, name, problems)

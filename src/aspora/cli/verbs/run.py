@@ -63,7 +63,9 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     if folder is not None and (args.local or looks_like_a_path(args.skill)):
         return _run_folder(args, cli, folder)
     if args.local:
-        raise ValueError(f"{args.skill!r} is no skill's folder, and skills/{args.skill} is none either")
+        raise ValueError(
+            f"{args.skill!r} is no skill's folder, and neither is skills/{args.skill}; see what there is: aspora list"
+        )
     if folder is None:
         split_name(args.skill, domain=args.domain)  # A word that is no name is refused before a server is asked.
     try:
@@ -110,7 +112,7 @@ def arguments_of(words: Iterable[str], *, from_file: Mapping[str, Any]) -> dict[
 def _argument(word: str) -> tuple[str, Any]:
     key, equals, text = word.partition("=")
     if not equals or not key.strip(":"):
-        raise ValueError(f"--input {quoted(word)} is not key=text or key:=json")
+        raise ValueError(f"--input {quoted(word)} can't be read; write key=text or key:=json")
     if not key.endswith(":"):
         return key, text
     try:
@@ -130,7 +132,7 @@ def parse_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_each_once)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError("it is nested too deeply; make it flatter") from None
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -152,11 +154,11 @@ def read_json_object(name: str) -> dict[str, Any]:
     try:
         value = parse_json(raw.decode())
     except UnicodeDecodeError as e:
-        raise ValueError(f"--input-json {name!r} is not UTF-8 (byte {e.start})") from None
+        raise ValueError(f"--input-json {name!r} is not UTF-8 (byte {e.start}); save it as UTF-8") from None
     except ValueError as e:
-        raise ValueError(f"--input-json {name!r} is not JSON: {e}") from None
+        raise ValueError(f"--input-json {name!r} is not JSON: {e}; mend it there") from None
     if not isinstance(value, dict):
-        raise ValueError(f"--input-json {name!r} must hold an object with the skill's arguments")
+        raise ValueError(f"--input-json {name!r} is no JSON object; write the skill's arguments as {{…}}")
     return value
 
 
@@ -167,13 +169,15 @@ def _message(word: str) -> str:
     try:
         return read_bytes(word, max_bytes=MAX_INPUT_BYTES, what="the message").decode()
     except UnicodeDecodeError as e:
-        raise ValueError(f"the message on standard input is not UTF-8 (byte {e.start})") from None
+        raise ValueError(f"the message on standard input is not UTF-8 (byte {e.start}); send it as UTF-8") from None
 
 
 def wire_input(args: argparse.Namespace) -> dict[str, Any]:
     """The request's input."""
     if args.message == "-" == args.input_json:
-        raise ValueError("only one of the message and --input-json can come from standard input")
+        raise ValueError(
+            "only one of the message and --input-json can come from standard input; name a file for the other"
+        )
     message = _message(args.message)
     from_file = read_json_object(args.input_json) if args.input_json else {}
     return {

@@ -68,7 +68,10 @@ class HistoryHandlers:
         wanted = event_filter(query.get("fieldSelector", ""), domains=domains)
         for name in _LIST_ONLY if watches else _WATCH_ONLY:
             if name in query:
-                raise BadRequest(f"query parameter {name!r} {'does not go' if watches else 'goes'} with watch=true")
+                way_out = "leave one of them out" if watches else f"add it, or leave {name} out"
+                raise BadRequest(
+                    f"query parameter {name!r} {'does not go' if watches else 'goes'} with watch=true; {way_out}"
+                )
         if watches:
             return await self._watch(request, wanted, query, with_domain=domain is None)
         limit = integer_in(query, "limit", default=DEFAULT_LIMIT, minimum=1, maximum=MAX_LIMIT)

@@ -75,7 +75,7 @@ def event_filter(selector: str, *, domains: tuple[str, ...] | None) -> Happening
         if field is None:
             raise BadRequest(f"events can't be selected by {printable(term.key)!r}{did_you_mean(term.key, _FIELDS)}")
         if term.operator != "=" or field in chosen:
-            raise BadRequest(f"events are selected by {term.key}=VALUE, once")
+            raise BadRequest(f"events can't be selected by {term.key!r} so; write {term.key}=VALUE, once")
         chosen[field] = term.values[0]
     return HappeningFilter(domains=domains, **chosen)
 

@@ -70,7 +70,7 @@ class AuthenticationMiddleware:
     async def _as_other(self, scope: Scope, caller: Caller, name: str) -> Caller:
         try:
             if self._impersonate is None:
-                raise Forbidden("nobody may act as somebody else here")
+                raise Forbidden("nobody may act as somebody else on this path; leave Impersonate-User out")
             return await self._impersonate(caller, name)
         except Forbidden as error:
             if self._trail is not None:
@@ -90,7 +90,7 @@ def _user(values: list[bytes]) -> str:
     try:
         name = values[0].decode("utf-8")
     except UnicodeDecodeError:
-        raise BadRequest("the Impersonate-User header is not UTF-8") from None
+        raise BadRequest("the Impersonate-User header is not UTF-8; send the user's name as UTF-8") from None
     if not name.strip() or len(name) > MAX_USER_CHARACTERS or not name.isprintable():
         raise BadRequest(
             f"the Impersonate-User header holds no user's name; use 1 to {MAX_USER_CHARACTERS} printable characters"

@@ -61,7 +61,7 @@ def _from_http(error: HTTPException, scope: Scope) -> StatusError:
             message = f"{scope['method']} is not answered at {path!r}; allowed: {', '.join(allowed)}"
             return MethodNotAllowed(message, allowed=allowed)
         case 413:
-            return TooLarge("the body is too large")
+            return TooLarge("the body is too large; send less")
         case code if 400 <= code < 500:
             return BadRequest(f"{http.HTTPStatus(code).phrase}: {printable(str(error.detail))}")
         case _:

@@ -40,7 +40,7 @@ def _content_length(scope: Scope) -> int:
     for name, value in scope["headers"]:
         if name == b"content-length":
             if not value.isdigit() or len(value) > 18:
-                raise BadRequest("the Content-Length header is not a number")
+                raise BadRequest("the Content-Length header is not a number; send the body's size in bytes")
             return int(value)
     return 0
 
@@ -74,5 +74,6 @@ class DeadlineMiddleware:
             if not deadline.expired():
                 raise
             raise Timeout(
-                f"no answer within {self._deadline_seconds:g} s; whether the request took effect is not known"
+                f"no answer within {self._deadline_seconds:g} s; "
+                "whether the request took effect is not known; look before sending it again"
             ) from None

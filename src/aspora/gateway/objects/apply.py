@@ -149,7 +149,7 @@ def _check(obj: Mapping[str, Any]) -> None:
     """
     problems: list[FieldError] = []
     if obj.get("status") is not None:
-        where = "is written by PUT at the object's own path followed by /status"
+        where = "is written by PUT at the object's own path followed by /status; leave it out"
         problems.append(FieldError("status", where, "Immutable"))
     if obj["metadata"].get(FIELD):
         problems.append(

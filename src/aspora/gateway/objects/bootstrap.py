@@ -162,7 +162,9 @@ class Bootstrap:
         """
         key_id = parse_key(key.text)
         if key_id is None or key_id.domain:
-            raise ValueError(f"the start key of {key.owner!r} is not a cluster-wide key as mint_key makes them")
+            raise ValueError(
+                f"the start key of {key.owner!r} is not a cluster-wide key as this Aspora makes them; make it anew"
+            )
         for old in await self._start_keys(key.owner):
             if old["spec"].get("keyHash") == hash_key(key.text):
                 return await self._renew(old, key)

@@ -34,7 +34,7 @@ def check_fields(kind: Kind, requirements: Sequence[Requirement]) -> None:
     for requirement in requirements:
         key = requirement.key
         if any(key == path or key.startswith(path + ".") or path.startswith(key + ".") for path in kind.hidden):
-            raise BadRequest(f"field selector {key!r} is not possible: the field is never shown")
+            raise BadRequest(f"field selector {key!r} is not possible: the field is never shown; choose another")
         if key.partition(".")[0] not in {"metadata", "spec", "status"} or "." not in key:
             raise BadRequest(f"field selector {key!r} is not possible: it must begin with metadata., spec. or status.")
         try:

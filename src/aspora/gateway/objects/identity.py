@@ -59,7 +59,7 @@ def can_i_body(body: Mapping[str, Any]) -> Question:
             errors.append(FieldError(key, "must be a string"))
     errors += [FieldError(key, "is required", "Required") for key in ("verb", "resource") if not body.get(key)]
     if errors:
-        raise Invalid("the question can't be read", details=errors)
+        raise Invalid(f"the question can't be read: {'; '.join(map(str, errors[:3]))}", details=errors)
     return Question(body["verb"], body["resource"], body.get("domain"), body.get("name"))
 
 

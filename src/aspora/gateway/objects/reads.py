@@ -75,7 +75,10 @@ class ObjectReads:
             return selection
         domains = tuple(sorted(allowed - {""}))
         if not domains or (selection.domain == "" and target.kind.kind != DOMAIN_KIND):
-            raise Forbidden(f"{caller.name!r} may not {verb} {target.plural} cluster-wide")
+            raise Forbidden(
+                f"{caller.name!r} may not {verb} {target.plural} cluster-wide; "
+                "list one domain, or bind a role that allows it to them"
+            )
         place = "metadata.name" if target.kind.scope is Scope.CLUSTER else "metadata.domain"
         return replace(selection, fields=(*selection.fields, Requirement(place, "in", domains)))
 

@@ -84,7 +84,9 @@ class Resources:
         self._by_plural: dict[str, Kind] = {}
         for kind in kinds:
             if kind.plural in self._by_plural or kind.plural in RESERVED_PLURALS:
-                raise ValueError(f"kind {kind.kind!r} can't have the plural {kind.plural!r}: it is taken")
+                raise ValueError(
+                    f"kind {kind.kind!r} can't have the plural {kind.plural!r}: it is taken; choose another"
+                )
             self._by_plural[kind.plural] = kind
 
     def kinds(self) -> Sequence[Kind]:

@@ -102,7 +102,7 @@ class ObjectDoor:
             return await self._watch(request, target, selection, query)
         for name in _WATCH_ONLY:
             if name in query:
-                raise BadRequest(f"query parameter {name!r} goes with watch=true")
+                raise BadRequest(f"query parameter {name!r} goes with watch=true; add it, or leave {name} out")
         limit = integer_in(query, "limit", default=DEFAULT_LIMIT, minimum=1, maximum=MAX_LIMIT)
         token = query.get("continue") or None
         page = await self.reads.list(caller_of(request), target, selection, limit=limit, continue_token=token)
@@ -160,7 +160,7 @@ class ObjectDoor:
     async def _apply(self, request: Request) -> Response:
         query = query_of(request, _APPLY)
         if not query.get(FIELD_MANAGER):
-            raise BadRequest(f"an apply says whose fields these are: {FIELD_MANAGER}=NAME")
+            raise BadRequest(f"an apply must say whose fields these are; add {FIELD_MANAGER}=NAME to the query")
         dry_run = _dry_run(query)
         applied = await self.applies.apply(
             caller_of(request),
@@ -193,7 +193,7 @@ class ObjectDoor:
     ) -> Response:
         for name in _LIST_ONLY:
             if name in query:
-                raise BadRequest(f"query parameter {name!r} does not go with watch=true")
+                raise BadRequest(f"query parameter {name!r} does not go with watch=true; leave one of them out")
         framing = framing_of(request)
         since = (last_event_id(request) if framing is SSE else None) or query.get("resourceVersion", "0")
         if not (since.isascii() and since.isdecimal()):
@@ -337,10 +337,10 @@ def _propagation(query: Mapping[str, str]) -> Propagation | None:
 def _preconditions(body: bytes, query: Mapping[str, str]) -> Preconditions:
     given: Any = parse_json_object(body).get("preconditions", {}) if body else {}
     if not isinstance(given, Mapping) or not set(given) <= {"uid", "resourceVersion"}:
-        raise BadRequest("preconditions take uid and resourceVersion")
+        raise BadRequest("preconditions can't be read; send an object with uid, resourceVersion or both")
     wanted = {**given, **{k: query[k] for k in ("uid", "resourceVersion") if k in query}}
     if not all(isinstance(value, str) for value in wanted.values()):
-        raise BadRequest("preconditions take uid and resourceVersion as strings")
+        raise BadRequest("preconditions can't be read; send uid and resourceVersion as strings")
     return Preconditions(uid=wanted.get("uid"), resource_version=wanted.get("resourceVersion"))
 
 

@@ -163,9 +163,12 @@ class ObjectWrites:
         authorize(caller, "patch", target.plural, target.domain, target.name)
         if "status" in patch:
             problem = FieldError(
-                "status", "is written by PUT at the object's own path followed by /status", "Immutable"
+                "status", "is written by PUT at the object's own path followed by /status; leave it out", "Immutable"
             )
-            raise Invalid("a patch changes metadata and spec alone", details=[problem])
+            raise Invalid(
+                f"a patch of {target.kind.kind} {target.key.name!r} changes metadata and spec alone; leave status out",
+                details=[problem],
+            )
         pinned = isinstance(patch.get("metadata"), Mapping) and "resourceVersion" in patch["metadata"]
         for attempt in range(WRITE_ATTEMPTS):
             old = await self._store.get(target.key)
@@ -288,7 +291,7 @@ class ObjectWrites:
             await self._store.get(target.key)
         except NotFound:
             return
-        raise AlreadyExists(f"{target.kind.kind} {target.key.name!r} exists already")
+        raise AlreadyExists(f"{target.kind.kind} {target.key.name!r} exists already; update it, or choose another name")
 
     def _as_created(self, admitted: Admitted) -> Wire:
         obj = admitted.object or {}
@@ -308,10 +311,16 @@ def identified(given: Mapping[str, Any], target: Target) -> tuple[dict[str, Any]
         raise BadRequest(f"the object's kind is {str(kind)[:80]!r}; this path takes {target.kind.kind!r}")
     metadata = given.get("metadata")
     if not isinstance(metadata, Mapping):
-        raise Invalid("the object has no metadata", details=[FieldError("metadata", "is required", "Required")])
+        raise Invalid(
+            f"the {target.kind.kind} has no metadata; write metadata.name at least",
+            details=[FieldError("metadata", "is required", "Required")],
+        )
     name, domain = metadata.get("name"), metadata.get("domain")
     if not isinstance(name, str) or not name:
-        raise Invalid("the object has no name", details=[FieldError("metadata.name", "is required", "Required")])
+        raise Invalid(
+            f"the {target.kind.kind} has no name; write metadata.name",
+            details=[FieldError("metadata.name", "is required", "Required")],
+        )
     if target.name is not None and name != target.name:
         raise BadRequest(f"the object's name is {name[:80]!r}; the path says {target.name!r}")
     if domain is not None and domain != target.domain:
@@ -329,14 +338,21 @@ def require_current(old: Wire, obj: Mapping[str, Any], *, required: bool) -> Non
         problem = FieldError(
             "metadata.resourceVersion", "is required: read the object, change it, send it back", "Required"
         )
-        raise Invalid("an update needs the resourceVersion it is based on", details=[problem])
+        raise Invalid(
+            f"an update of {old['kind']} {sent['name']!r} needs the resourceVersion it is based on; read it again",
+            details=[problem],
+        )
     wrong = [
         FieldError(f"metadata.{name}", "must be a string, as the server sent it")
         for name, value in (("resourceVersion", version), ("uid", uid))
         if value is not None and not isinstance(value, str)
     ]
     if wrong:
-        raise Invalid("the object's identity can't be read", details=wrong)
+        raise Invalid(
+            f"the identity of {old['kind']} {sent['name']!r} can't be read;"
+            f" send {', '.join(p.field for p in wrong)} as the server sent it",
+            details=wrong,
+        )
     _require_preconditions(old, Preconditions(uid=uid, resource_version=version))
 
 

@@ -119,7 +119,9 @@ class ServeHandlers:
         if state is None:
             ended = await self.executions.get(execution)
             if ended["state"] != "Cancelled":
-                raise Conflict(f"execution {execution!r} has ended already ({ended['state']})")
+                raise Conflict(
+                    f"execution {execution!r} has ended already ({ended['state']}); see how: aspora logs {execution}"
+                )
             return await self._answer(request, ended)
         self.wakeups.send(CHANGED if is_terminal(state) else CANCELLED)
         row = await self._ended(execution, wait_seconds)

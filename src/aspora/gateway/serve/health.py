@@ -114,7 +114,7 @@ class HealthDoor:
         domain, skill = request.path_params["domain"], request.path_params["skill"]
         authorize(caller_of(request), "list", PLURAL, domain)
         if await self._reader.get("Skill", skill, domain=domain) is None:
-            raise NotFound(f"Skill {skill[:80]!r} in domain {domain[:80]!r} does not exist")
+            raise NotFound(f"skill {skill[:80]!r} not found in domain {domain[:80]!r}; 'aspora get skills' lists them")
         return domain, skill
 
     async def _numbers(self, window_seconds: int) -> Numbers:

@@ -115,7 +115,7 @@ class Conversation:
             line = self._peer.refuse(call.call_id, refusal)
         except Exception:  # noqa: BLE001 - a defect of the host must not leak to the handler
             _log.exception("host call failed", extra={"method": call.method})
-            line = self._peer.refuse(call.call_id, Internal("the host failed to answer; its log says why"))
+            line = self._peer.refuse(call.call_id, Internal("the host has no answer; its log says why"))
         self._stdin.write(line)
         # A call counts as in flight until the handler has room for its answer, so unread answers cannot pile up.
         await self._stdin.drained()
@@ -146,7 +146,8 @@ class Conversation:
             self._stderr.ended = True
             self._settle(
                 WireViolation(
-                    FailureReason.OUTPUT_TOO_LARGE, f"the handler printed more than {self._max_stderr_bytes} bytes"
+                    FailureReason.OUTPUT_TOO_LARGE,
+                    f"the handler printed more than {self._max_stderr_bytes} bytes; print less, or use context.log",
                 )
             )
             self._check_quiet()

@@ -116,7 +116,7 @@ class Course:
         try:
             self._slot.spawn(self._launch)
         except OSError as problem:
-            raise SpawnFailed(f"no pipes for the job: {problem.strerror}") from problem
+            raise SpawnFailed(f"no pipes for the job: {problem.strerror}; raise the limit of open files") from problem
 
     async def _converse(self, pipes: ChildPipes) -> Outcome:
         caps = WireCaps(max_total_bytes=self._job.limits.max_output_bytes)

@@ -66,7 +66,9 @@ class ProcessDriver:
         uids: Sequence[int] = DEFAULT_UIDS,
     ) -> None:
         if max_concurrency < 1 or not 0 <= warm <= max_concurrency:
-            raise ValueError(f"max_concurrency {max_concurrency!r} and warm {warm!r}: want 1 or more, and 0..that")
+            raise ValueError(
+                f"max_concurrency {max_concurrency!r} and warm {warm!r}: write 1 or more, and at most as many warm"
+            )
         if os.geteuid() == 0 and (not uids or min(uids) < 1000):
             raise ValueError("as root the sandbox needs user ids of 1000 or more for its jobs; give it a range")
         self._work_dir = work_dir.absolute()
@@ -117,7 +119,7 @@ class ProcessDriver:
         """Run a job in the next free slot."""
         request = _request(job)
         if job.run_id in self._runs:
-            raise AlreadyExists(f"the job {job.run_id!r} is running")
+            raise AlreadyExists(f"the job {job.run_id!r} is running; wait for its end")
         killed = self._runs[job.run_id] = asyncio.Event()
         self._all_ended.clear()
         began = time.monotonic()
@@ -182,7 +184,7 @@ class ProcessDriver:
     async def _open(self) -> _Engine:
         async with self._opening:
             if self._closed:
-                raise Unavailable("the sandbox driver is closed")
+                raise Unavailable("the sandbox driver is closed; make another")
             if self._engine is None:
                 self._engine = await self._build()
                 self._engine.pool.prewarm()
@@ -228,7 +230,9 @@ def _request(job: Job) -> bytes:
     try:
         return Peer(WireCaps(max_total_bytes=0)).request(entry_point=job.entry_point, context=job.context)
     except (TypeError, ValueError, RecursionError) as problem:
-        raise Invalid(f"the context of job {job.run_id!r} is not JSON: {problem}") from problem
+        raise Invalid(
+            f"the context of job {job.run_id!r} can't be sent as JSON; use texts, numbers, lists and maps"
+        ) from problem
 
 
 def _never_began(waited_seconds: float) -> Outcome:

@@ -42,7 +42,7 @@ def _stopped(cause: str, limits: Limits) -> Failure | None:
         case "processes":
             return Failure(
                 FailureReason.TOO_MANY_PROCESSES,
-                f"the handler had more than {limits.max_processes} processes and threads at once",
+                f"the handler had more than {limits.max_processes} processes and threads at once; start fewer",
             )
         case _:
             return None
@@ -63,18 +63,21 @@ def _out_of_cpu(done: Done, limits: Limits) -> Failure | None:
 def _crashed(done: Done) -> Failure:
     number = done["signal"]
     if done["cause"] == "killed":
-        return Failure(FailureReason.PROTOCOL_ERROR, "the handler closed its wire without an answer and did not end")
+        return Failure(
+            FailureReason.PROTOCOL_ERROR,
+            "the handler closed its wire without an answer and did not end; return a result",
+        )
     if number is None:
         return Failure(
             FailureReason.HANDLER_CRASHED,
-            f"the handler's process exited with code {done['exit_code']} before it answered",
+            f"the handler's process exited with code {done['exit_code']} before it answered; what it printed says why",
             {"exit_code": done["exit_code"]},
         )
     name = _signal_name(number)
     hint = "; perhaps the machine ran out of memory" if number == signal.SIGKILL else ""
     return Failure(
         FailureReason.HANDLER_CRASHED,
-        f"the handler's process was ended by {name} before it answered{hint}",
+        f"the handler's process was ended by {name} before it answered; what it printed says why{hint}",
         {"signal": name},
     )
 

@@ -167,7 +167,9 @@ class SlotPool:
             slot = Slot(place, lock_fds=self._workspace.lock_fds())
         except OSError as problem:
             self._vacant.append(place)
-            raise SpawnFailed(f"a sandbox supervisor could not be started: {problem.strerror}") from problem
+            raise SpawnFailed(
+                f"a sandbox supervisor could not be started: {problem.strerror}; free memory or processes"
+            ) from problem
         try:
             await slot.ready()
         except BaseException as problem:

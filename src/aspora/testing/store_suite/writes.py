@@ -51,7 +51,7 @@ class WritesSuite(KindFixtures):
         assert same == made
 
     async def test_what_is_missing_is_not_found(self, ward: Ward) -> None:
-        with pytest.raises(NotFound, match="'a' in domain 'd1'"):
+        with pytest.raises(NotFound, match="'a' not found in domain 'd1'"):
             await ward.store.get(ward.key("a"))
         for op in ("update", "update_status", "delete"):
             result = await ward.try_write(Write(op, ward.key("a"), {"metadata": {}}))
