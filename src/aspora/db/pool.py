@@ -31,9 +31,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_WAIT_INTERVAL_SECONDS = 30.0
-"""How often the driver wakes up for nothing while it waits: it does so for threads, where a signal needs it."""
-
+_WAIT_INTERVAL_SECONDS = 0.1
 _CANCEL_SECONDS = 1.0
 """For the server to stop a statement that was cancelled; then the connection is given up."""
 
