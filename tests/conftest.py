@@ -1,11 +1,16 @@
 """Fixtures for every test that needs a real PostgreSQL."""
 
+import signal
 from collections.abc import AsyncGenerator, Generator
 
 import pytest
 
 from aspora.db.pool import Database
 from aspora.testing.postgres import SharedPostgres, shared_postgres
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, which every process that they start inherits.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
