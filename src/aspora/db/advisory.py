@@ -18,9 +18,9 @@ from aspora.kit.supervise import uninterrupted
 from aspora.meta.errors import Conflict, Unavailable
 
 LEASE_SECONDS = 6.0
-_WAIT_SECONDS = 5.0
+_TRY_SECONDS = 0.5
 _CONNECT_TIMEOUT_SECONDS = 5.0
-_SLACK_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0
 
 _queries = Queries.load("aspora.db", "advisory.sql")
 
@@ -82,8 +82,8 @@ class PostgresLeaderLock:
         with _answered(self.name):
             connection = await self._connect()
             try:
-                while not await self._wait(connection):
-                    pass
+                while not await self._try(connection):
+                    await asyncio.sleep(_TRY_SECONDS)
                 async with asyncio.timeout(self._lease_seconds):
                     await self._ask(connection, "end_when_silent", milliseconds=str(round(self._lease_seconds * 1000)))
                     asked_at = asyncio.get_running_loop().time()
@@ -99,14 +99,14 @@ class PostgresLeaderLock:
         parameters = connection_parameters(
             self._dsn,
             application_name=f"aspora-leader-{self.name}",
-            statement_timeout_seconds=_WAIT_SECONDS + _SLACK_SECONDS,
+            statement_timeout_seconds=_ANSWER_SECONDS,
             connect_timeout_seconds=_CONNECT_TIMEOUT_SECONDS,
         )
         return await Connection.connect(autocommit=True, row_factory=dict_row, **parameters)
 
-    async def _wait(self, connection: Connection) -> bool:
-        async with asyncio.timeout(_WAIT_SECONDS + _SLACK_SECONDS):
-            return await self._ask(connection, "wait_to_lead", leader=self.name, patience_seconds=_WAIT_SECONDS)
+    async def _try(self, connection: Connection) -> bool:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await self._ask(connection, "try_to_lead", leader=self.name)
 
     async def _ask(self, connection: Connection, query: str, **parameters: Any) -> Any:
         return await _queries.fetch_value(connection, query, **parameters)

@@ -3,8 +3,10 @@
 -- name: end_when_silent
 select set_config('idle_session_timeout', %(milliseconds)s::text, false)
 
--- name: wait_to_lead
-select aspora_wait_to_lead(%(leader)s, make_interval(secs => %(patience_seconds)s)) as is_held
+-- name: try_to_lead
+-- Asked again and again and not waited for: a statement that waits holds a snapshot, and whoever makes an index
+-- concurrently (the workflow engine's migrations) waits for every snapshot. The key is the one of 0004.
+select pg_try_advisory_lock(hashtextextended('aspora_leader ' || %(leader)s, 0)) as is_held
 
 -- name: begin_epoch
 select aspora_begin_epoch(%(leader)s, %(holder)s) as epoch

@@ -145,7 +145,7 @@ async def test_a_cluster_of_postgresql_15_is_brought_over(data_dir: Path) -> Non
             connection.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(DATABASE), role))
         await _fill(server.dsn)
     told = "executions not finished: 3, of them durable: 2; none goes on after the upgrade, each ends as Failed"
-    with pytest.raises(Conflict, match=rf"{told}\. Start the Aspora that made the data .* give them up with --force"):
+    with pytest.raises(Conflict, match=rf"{told}; start the Aspora that made the data .* give them up with --force"):
         await asyncio.to_thread(upgrade, folder)
     assert cluster.version() == str(OLD)
     with lock_watched(folder) as was_free:

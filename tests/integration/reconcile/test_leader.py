@@ -77,6 +77,34 @@ async def test_one_leads_at_a_time_and_the_next_begins_a_later_epoch(dsn: str, d
         await second.end()
 
 
+async def test_who_waits_to_lead_holds_no_snapshot(dsn: str, database: Database) -> None:
+    """Else an index that is made concurrently waits for it, and there are thirty in a new database."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        first = Candidate(dsn, "first")
+        await first.leads.wait()
+        second = Candidate(dsn, "second")
+        known: set[int] = set()
+        while len(known) < 2:
+            known = {pid for pid, _ in await leader_sessions(database)}
+        looks = [await leader_sessions(database) for _ in range(200)]
+        assert any(not any(holds for _, holds in look) for look in looks)
+        assert not second.leads.is_set()
+        await second.end()
+        await first.end()
+
+
+async def leader_sessions(database: Database) -> list[tuple[int, bool]]:
+    """Process id of each session of a leader or candidate, and whether it holds a snapshot."""
+    async with database.connection() as connection:
+        rows = await (
+            await connection.execute(
+                "select pid, backend_xmin is not null as holds from pg_stat_activity"
+                " where datname = current_database() and application_name like 'aspora-leader%'"
+            )
+        ).fetchall()
+    return [(row["pid"], row["holds"]) for row in rows]
+
+
 async def test_a_leader_whose_session_ends_stops_its_work_and_stands_again(dsn: str, database: Database) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         only = Candidate(dsn, "only")

@@ -5,8 +5,10 @@ workflows run on the event loop that started it, where the sandbox driver and th
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -43,6 +45,9 @@ _NOTIFYING_SECONDS: Final = 0.25
 stop waits for the present look's end."""
 
 _MAX_LISTED: Final = 1000
+_LOCK_SECONDS: Final = 0.1
+_TRY_LOCK: Final = "select pg_try_advisory_lock(hashtextextended('aspora_durable_launch', 0))"
+_UNLOCK: Final = "select pg_advisory_unlock(hashtextextended('aspora_durable_launch', 0))"
 _log = get_logger(__name__)
 
 Body = Callable[[str], Awaitable[None]]
@@ -92,6 +97,22 @@ def _mark_lost(context: sqlalchemy.engine.ExceptionContext) -> None:
     error = context.original_exception
     if isinstance(error, psycopg.Error) and isinstance(translate(error), ConnectionLost):
         context.is_disconnect = True
+
+
+@contextlib.contextmanager
+def _alone(pool: sqlalchemy.Engine) -> Generator[None]:
+    """Be the one executor of the database that launches: DBOS's migrations can't bear one another.
+
+    Two at once drop each other's half-made indexes, and take minutes. The lock is asked for again and again and not
+    waited for: a statement that waits holds a snapshot, and an index that is made concurrently waits for all of those.
+    """
+    with pool.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while not connection.scalar(sqlalchemy.text(_TRY_LOCK)):
+            time.sleep(_LOCK_SECONDS)
+        try:
+            yield
+        finally:
+            connection.scalar(sqlalchemy.text(_UNLOCK))
 
 
 class Engine:
@@ -150,7 +171,9 @@ class Engine:
             raise
 
     def _launch(self, dbos: DBOS) -> None:
-        DBOS.launch()
+        assert self._pool is not None
+        with _alone(self._pool):
+            DBOS.launch()
         queue = DBOS.register_queue(
             QUEUE,
             worker_concurrency=self._slots,
