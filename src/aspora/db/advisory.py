@@ -82,7 +82,7 @@ class PostgresLeaderLock:
         with _answered(self.name):
             connection = await self._connect()
             try:
-                while not await self._try(connection):
+                while not await self._try(connection):  # noqa: ASYNC110 - another session's lock has no event
                     await asyncio.sleep(_TRY_SECONDS)
                 async with asyncio.timeout(self._lease_seconds):
                     await self._ask(connection, "end_when_silent", milliseconds=str(round(self._lease_seconds * 1000)))
