@@ -89,7 +89,7 @@ def handler(context):
     assert "access: write" in data["bank.pay"]
     assert data["bank.rob"] == "MethodNotAllowed: bank has no operation 'rob'; known: balance, pay, refund"
     assert data["bnk.pay"].startswith("Forbidden: this skill may not call apis.bnk; add {name: bnk}")
-    assert data["mint.coin"].startswith("NotFound: unknown connector 'mint'; known: bank.")
+    assert data["mint.coin"].startswith("NotFound: unknown connector 'mint'; known: bank; install")
     assert bank.asked == {}
 
 

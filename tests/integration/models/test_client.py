@@ -370,7 +370,7 @@ async def test_an_endpoint_that_is_not_there_costs_nothing(url: Callable[[], str
     await client.close()
     assert str(caught.value) == (
         f"no model answered: custom: {given} {says} (claude-sonnet-4-5, gpt-4o-mini: 3 tries each),"
-        " check ASPORA_MODEL_URL"
+        " check ASPORA_MODEL_URL; see that the endpoints are up, or name another by model.fallback"
     )
     assert {a.outcome for a in attempts} == {"unreachable"}
     assert len(attempts) == 6

@@ -111,7 +111,8 @@ async def test_a_leader_whose_session_ends_stops_its_work_and_stands_again(dsn: 
         await only.leads.wait()
         async with database.connection() as connection:
             await connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'aspora-leader%'"
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and application_name like 'aspora-leader%'"
             )
         while len(only.terms) < 2:
             await asyncio.sleep(0.01)
