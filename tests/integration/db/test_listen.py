@@ -57,8 +57,7 @@ async def test_everyone_is_woken_after_the_connection_came_back(
     with listener.subscribe("objects") as subscription:
         with psycopg.connect(postgres.superuser_dsn, autocommit=True) as admin:
             killed = admin.execute(
-                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database()"
-                " and application_name = 'aspora-listen'"
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'aspora-listen'"
                 " and datname = %s",
                 [database_name(database)],
             ).fetchall()

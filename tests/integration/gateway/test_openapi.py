@@ -18,6 +18,7 @@ from aspora.db.listen import Listener
 from aspora.db.pool import Database
 from aspora.gateway.objects.bootstrap import admin_key
 from aspora.kit.clock import SystemClock
+from aspora.main.database_clock import DatabaseClock
 from aspora.main.gateway_process import _build
 from aspora.main.settings import Settings
 from aspora.meta.names import NodeId
@@ -64,7 +65,8 @@ async def gateway(database: Database, dsn: str, tmp_path: Path) -> Gateway:
     await artifacts.put(PACKED["a"].data)
     secret = new_key()
     keyring = Keyring(await settle_key(database, lambda: secret, new_key, place="a test"), lambda: secret)
-    built = _build(Settings(data_dir=tmp_path), database, Listener(dsn, []), artifacts, keyring, SystemClock())
+    clock = await DatabaseClock.open(database, SystemClock())
+    built = _build(Settings(data_dir=tmp_path), database, Listener(dsn, []), artifacts, keyring, clock)
     key = mint_key(KeyId("", "admin")).text
     await built.objects.bootstrap.run(shipped=[], keys=[admin_key(key)])
     made = Gateway(built.app, key)
