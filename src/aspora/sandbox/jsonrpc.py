@@ -105,14 +105,22 @@ class Peer:
         self._scanned = 0
         self._logs = 0
 
-    def request(self, *, entry_point: str, context: Mapping[str, Json]) -> bytes:
+    def request(
+        self, *, entry_point: str, context: Mapping[str, Json], rlimits: Mapping[str, Json] | None = None
+    ) -> bytes:
         """The line that starts the job.
+
+        Args:
+            rlimits: `[soft, hard]` by the name of a resource limit: what the process puts itself under before it loads
+                the handler, where nobody else may do it.
 
         Raises:
             ValueError: The context is not JSON (NaN, infinity, a cycle).
             TypeError: The context is not JSON (an object of another type).
         """
-        params = {"entry_point": entry_point, "context": context}
+        params: dict[str, Json] = {"entry_point": entry_point, "context": context}
+        if rlimits is not None:
+            params["rlimits"] = rlimits
         return _line({"jsonrpc": "2.0", "id": REQUEST_ID, "method": "execute", "params": params})
 
     def respond(self, call_id: str, result: Json) -> bytes:

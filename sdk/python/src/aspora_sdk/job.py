@@ -47,6 +47,7 @@ def _outcome(request: dict[str, Any], link: HostLink, root: str) -> dict[str, An
     code = errors.HANDLER_LOAD_FAILED
     # A handler may raise anything, SystemExit too: the host must hear of it rather than see a process vanish.
     try:
+        _limit(params.get("rlimits") or {})
         path = resolve_entry_point(root, str(params.get("entry_point")))
         sys.path[:0] = [os.path.dirname(path), root]
         sys.dont_write_bytecode = True
@@ -57,6 +58,17 @@ def _outcome(request: dict[str, Any], link: HostLink, root: str) -> dict[str, An
         return {"error": _error(errors.INVALID_RESULT, str(problem))}
     except BaseException as problem:  # noqa: BLE001
         return {"error": _failure(code, problem, root)}
+
+
+def _limit(rlimits: dict[str, list[int]]) -> None:
+    """Put this process under limits, where whoever started it may not: before anything of the skill's is loaded."""
+    if rlimits:
+        resource = __import__("resource")  # half a millisecond, and not every host asks for it
+        for name, (soft, hard) in rlimits.items():
+            kind = getattr(resource, name)
+            allowed = resource.getrlimit(kind)[1]
+            ceiling = hard if allowed == resource.RLIM_INFINITY else min(hard, allowed)
+            resource.setrlimit(kind, (min(soft, ceiling), ceiling))
 
 
 def _error(code: int, message: str, **data: Any) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from aspora.sandbox.interface import (
 from aspora.sandbox.jsonrpc import Peer, WireCaps
 from aspora.sandbox.process import probing, tree
 from aspora.sandbox.process.course import Course
+from aspora.sandbox.process.ending import cpu_cap_seconds
+from aspora.sandbox.process.jail import Caps
 from aspora.sandbox.process.pool import SlotPool
 from aspora.sandbox.process.runtime import Runtime, ensure_runtime
 from aspora.sandbox.process.slot import Slot
@@ -117,7 +119,7 @@ class ProcessDriver:
 
     async def run(self, job: Job, host: HostCalls) -> Outcome:
         """Run a job in the next free slot."""
-        request = _request(job)
+        request = _request(job, has_own_user=self._uids is not None)
         if job.run_id in self._runs:
             raise AlreadyExists(f"the job {job.run_id!r} is running; wait for its end")
         killed = self._runs[job.run_id] = asyncio.Event()
@@ -224,11 +226,22 @@ class _NoCalls:
         """Drop."""
 
 
-def _request(job: Job) -> bytes:
+def _request(job: Job, *, has_own_user: bool) -> bytes:
     if job.language not in LANGUAGES:
         raise Invalid(f"this sandbox driver can't run {job.language!r}; known: {', '.join(LANGUAGES)}")
+    rlimits: dict[str, Json] | None = None
+    if has_own_user:  # Else the supervisor counts the user's other processes in, and may set the limits.
+        caps = Caps(
+            cpu_seconds=cpu_cap_seconds(job.limits),
+            memory_bytes=job.limits.memory_bytes,
+            max_file_bytes=job.limits.max_file_bytes,
+            max_tasks=job.limits.max_processes,
+        )
+        rlimits = {name: list(pair) for name, pair in caps.rlimits().items()}
     try:
-        return Peer(WireCaps(max_total_bytes=0)).request(entry_point=job.entry_point, context=job.context)
+        return Peer(WireCaps(max_total_bytes=0)).request(
+            entry_point=job.entry_point, context=job.context, rlimits=rlimits
+        )
     except (TypeError, ValueError, RecursionError) as problem:
         raise Invalid(
             f"the context of job {job.run_id!r} can't be sent as JSON; use texts, numbers, lists and maps"

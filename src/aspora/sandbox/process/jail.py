@@ -57,6 +57,15 @@ class Caps:
     max_file_bytes: int
     max_tasks: int
 
+    def rlimits(self) -> dict[str, tuple[int, int]]:
+        """Soft and hard limit by the name that `resource` gives them."""
+        return {
+            "RLIMIT_CPU": (self.cpu_seconds, self.cpu_seconds + 1),
+            "RLIMIT_AS": (self.memory_bytes, self.memory_bytes),
+            "RLIMIT_FSIZE": (self.max_file_bytes, self.max_file_bytes),
+            "RLIMIT_NPROC": (self.max_tasks, self.max_tasks),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Starting:
@@ -121,25 +130,19 @@ def check_started(report: int) -> None:
 def apply_caps(pid: int, caps: Caps, *, uid: int | None) -> None:
     """Put a running process, and all it will start, under limits.
 
+    Root without CAP_SYS_RESOURCE, as in most containers, may not do that to another user's process: then the process
+    does it to itself, before it loads anything of the job's (`rlimits` of the request).
+
     Raises:
         ProcessLookupError: It has ended.
         OSError: The kernel refused.
     """
     try:
-        _cap_all(pid, caps)
+        for name, (soft, hard) in caps.rlimits().items():
+            _cap(pid, getattr(resource, name), soft, hard)
     except PermissionError:
         if uid is None:
             raise
-        # Root without CAP_SYS_RESOURCE, as in most containers, may not; the process's own user may.
-        if _as_user(uid, lambda: _cap_all(pid, caps)) != 0:
-            raise
-
-
-def _cap_all(pid: int, caps: Caps) -> None:
-    _cap(pid, resource.RLIMIT_CPU, caps.cpu_seconds, caps.cpu_seconds + 1)
-    _cap(pid, resource.RLIMIT_AS, caps.memory_bytes)
-    _cap(pid, resource.RLIMIT_FSIZE, caps.max_file_bytes)
-    _cap(pid, resource.RLIMIT_NPROC, caps.max_tasks)
 
 
 def kill_user(uid: int) -> bool:
