@@ -4,6 +4,7 @@ import inspect
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -97,7 +98,12 @@ def require_field(kind: Kind, path: str) -> None:
 
 def default_at(kind: Kind, path: str) -> Any:
     """The JSON value that an object gets at a path when its author says nothing; None when there is no default."""
-    model: type[BaseModel] | None = kind.model
+    return _default_in(kind.model, path)
+
+
+@cache
+def _default_in(whole: type[BaseModel], path: str) -> Any:
+    model: type[BaseModel] | None = whole
     parts = path.split(".")
     for i, part in enumerate(parts):
         info = _by_alias(model).get(part) if model is not None else None

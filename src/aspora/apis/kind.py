@@ -7,6 +7,7 @@ A kind's file holds its spec and status models, its `validate`, its columns for 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from aspora.meta.errors import FieldError
@@ -71,6 +72,12 @@ def _no_sections(_: Wire) -> list[Section]:
     return []
 
 
+@cache
+def _object_of(spec: type[ApiModel], status: type[ObjectStatus]) -> type[Object[Any, Any]]:
+    """Kept for good: pydantic forgets a model that nobody holds, and takes 30 ms to make it again."""
+    return Object[spec, status]
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of object.
@@ -128,4 +135,4 @@ class Kind:
     @property
     def model(self) -> type[Object[Any, Any]]:
         """The typed object of this kind."""
-        return Object[self.spec, self.status]
+        return _object_of(self.spec, self.status)
