@@ -19,7 +19,9 @@ import pytest
 
 from aspora.sandbox.process import jail, messages, procfs, strays
 
-UID = 60790 if os.geteuid() == 0 else None
+# A user for each test process: a supervisor kills all of its user's processes.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+UID = 60700 + WORKER % 90 if os.geteuid() == 0 else None
 STOP_BEFORE_THE_PROGRAM = """
 become = jail._become
 def stop_first(*given):

@@ -108,7 +108,7 @@ class Lines:
         self.answer = answer
         self.status = answer.status
 
-    async def next(self, *, timeout_seconds: float = 5) -> Any:
+    async def next(self, *, timeout_seconds: float = 30) -> Any:
         async with asyncio.timeout(timeout_seconds):
             line = await self.answer.content.readline()
         return json.loads(line) if line else None

@@ -132,6 +132,23 @@ async def test_a_watch_tells_what_there_is_and_then_each_change(api: Any) -> Non
         assert resumed == again, "from where it broke off, and nothing twice"
 
 
+async def test_what_a_watch_has_listed_is_not_told_again_when_an_older_transaction_ends(
+    api: Any, database: Database
+) -> None:
+    async with database.connection() as open_one:
+        await open_one.execute(b"begin")
+        await open_one.execute(b"select pg_current_xact_id()")
+        await api.post(EVENTS, event("old"))
+        async with api.lines(f"{EVENTS}?watch=true") as following:
+            assert (await following.next())["object"]["regarding"]["name"] == "old"
+            await open_one.execute(b"commit")
+            await api.post(EVENTS, event("new"))
+            assert (await following.next())["object"]["regarding"]["name"] == "new"
+            await api.post(EVENTS, event("old"))
+            again = (await following.next())["object"]
+            assert (again["regarding"]["name"], again["count"]) == ("old", 2)
+
+
 async def test_a_watch_from_a_list_misses_nothing_of_many_writers(api: Any) -> None:
     listed = (await api.get("/api/v1/events")).json()
     version = listed["metadata"]["resourceVersion"]

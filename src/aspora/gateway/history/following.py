@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from aspora.db.listen import Listener
 from aspora.meta.errors import Expired
-from aspora.records.happenings import HappeningFilter, Happenings, happening_wire, version_of
+from aspora.records.happenings import HappeningFilter, Happenings, cursor_of, happening_wire, version_of
 from aspora.records.rows import Cursor
 from aspora.records.wakeups import HAPPENED
 
@@ -46,16 +46,21 @@ async def changes(
         monotonic: Seconds, for bookmarks.
         bookmark_seconds: How long a stream may be quiet.
     """
+    listed: set[Cursor] = set()
     with listener.subscribe(HAPPENED) as wakeups:
         if since is None:
             page = await happenings.page(wanted, limit=_PAGE)
             since = page.place
+            # While an older transaction is open, the place lies before rows that are listed: the tail meets them again.
+            listed = {place for row in page.rows if (place := cursor_of(row)).xid >= since.xid}
             for row in reversed(page.rows):
                 yield {"type": "ADDED", "object": happening_wire(row)}
         told = monotonic()
         while True:
             page = await happenings.tail(wanted, after=since, limit=_PAGE)
             for row in page.rows:
+                if cursor_of(row) in listed:
+                    continue
                 yield {
                     "type": "ADDED" if row["first_at"] == row["last_at"] else "MODIFIED",
                     "object": happening_wire(row),
