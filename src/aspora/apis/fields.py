@@ -2,7 +2,7 @@
 
 import inspect
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -118,13 +118,22 @@ def _default_in(whole: type[BaseModel], path: str) -> Any:
 
 def values_at(value: Any, parts: Sequence[str]) -> Iterator[Any]:
     """The values at a path in JSON, through lists: one for each item that has it."""
+    for depth, part in enumerate(parts):
+        if isinstance(value, list):
+            yield from _of_each(value, parts[depth:])
+            return
+        if not isinstance(value, Mapping) or part not in value:
+            return
+        value = value[part]
     if isinstance(value, list):
-        for item in value:
-            yield from values_at(item, parts)
-    elif not parts:
+        yield from _of_each(value, ())
+    else:
         yield value
-    elif isinstance(value, Mapping) and parts[0] in value:
-        yield from values_at(value[parts[0]], parts[1:])
+
+
+def _of_each(items: Iterable[Any], parts: Sequence[str]) -> Iterator[Any]:
+    for item in items:
+        yield from values_at(item, parts)
 
 
 def inactive_fields(kind: Kind, obj: Wire) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import uvloop
+
 from aspora.db.migrate import migrate
 from aspora.db.pool import Database
 from aspora.kit.registry import load_object
@@ -73,7 +75,7 @@ def main() -> int:
     if not line:
         return 1
     try:
-        asyncio.run(_run(role, line))
+        uvloop.run(_run(role, line))
     except StatusError as e:
         _log.error("process ends", role=role, reason=e.reason, why=e.message)
         return 1

@@ -155,6 +155,11 @@ class ObjectView:
         except NotFound:
             return None
 
+    def held(self, key: Key) -> Wire | None:
+        """The object in the form that was last heard of, however long ago; None when there is none or it is not held."""
+        view = self._kinds.get(key.kind)
+        return view.get(key.domain, key.name) if view is not None else None
+
     async def list(self, kind: str, *, domain: str | None = None) -> Sequence[Wire]:
         """Objects of a kind by (domain, name)."""
         if self._is_fresh(kind):

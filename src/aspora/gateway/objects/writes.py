@@ -134,7 +134,7 @@ class ObjectWrites:
         require_verb(target, "update")
         obj, target = identified(given, target)
         authorize(caller, "update", target.plural, target.domain, target.name)
-        old = await self._store.get(target.key)
+        old = await self._based_on(target, obj, dry_run=dry_run)
         require_current(old, obj, required=True)
         return await self.replace(caller, target, old, obj, dry_run=dry_run, origin=origin, verb="update")
 
@@ -145,7 +145,7 @@ class ObjectWrites:
         require_verb(target, "update")
         obj, target = identified(given, target)
         authorize(caller, "update", target.plural, target.domain, target.name)
-        old = await self._store.get(target.key)
+        old = await self._based_on(target, obj, dry_run=dry_run)
         require_current(old, obj, required=True)
         new = {**old, "status": obj.get("status") or {}}
         admitted = await self._admit("update_status", caller, target, old=old, new=new, dry_run=dry_run)
@@ -249,6 +249,16 @@ class ObjectWrites:
         audit = origin.act(caller, verb).to_wire()
         write = Write("update", target.key, admitted.object, expected_version=_version(old), audit=audit)
         return self._written(target, await self._write(caller, target, write, admitted), admitted)
+
+    async def _based_on(self, target: Target, obj: Mapping[str, Any], *, dry_run: bool) -> Wire:
+        """The object as stored; from memory when that holds the very version that the sender names.
+
+        Should it have changed since, the store refuses the write; a dry run has none, and looks.
+        """
+        held = self._view.held(target.key)
+        if held is not None and not dry_run and _version(held) == obj["metadata"].get("resourceVersion"):
+            return held
+        return await self._store.get(target.key)
 
     async def _admit(
         self, operation: Operation, caller: Caller, target: Target, *, old: Wire | None, new: Wire | None, dry_run: bool
