@@ -147,10 +147,8 @@ class FieldAlgebra:
         for element, child in after.items():
             path = (*at, element)
             if element in before:
-                former = before[element]
-                if former is child or (type(child) in _SCALARS and type(former) is type(child) and former == child):
-                    continue  # As nearly all of a changed object is.
-                self._compare(former, child, path, changed, removed)
+                if not _same(before[element], child):  # As nearly all of a changed object is.
+                    self._compare(before[element], child, path, changed, removed)
                 continue
             if not _is_map(new):
                 changed.add(path)
@@ -194,8 +192,8 @@ def _rebuilt(like: Any, children: Mapping[str, Any]) -> Any:
 
 
 def _is_map(value: Any) -> TypeGuard[Mapping[str, Any]]:
-    # What comes out of JSON is a dict, and is told from the rest ten times faster than an abstract class tells it.
-    return isinstance(value, dict) or isinstance(value, Mapping)
+    # Nearly always a dict, and asking for that first takes a tenth of the time.
+    return isinstance(value, (dict, Mapping))
 
 
 def _is_empty(value: Any) -> bool:
@@ -204,15 +202,12 @@ def _is_empty(value: Any) -> bool:
 
 def _same(one: Any, other: Any) -> bool:
     """Equal as JSON: `1` is not `true`, though Python says so."""
-    return type(one) is type(other) and one == other and (_is_plain(one) or _text(one) == _text(other))
+    if one is other:
+        return True
+    return type(one) is type(other) and one == other and (type(one) in _SCALARS or _text(one) == _text(other))
 
 
-def _is_plain(value: Any) -> bool:
-    return not isinstance(value, (Mapping, list))
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+_text = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def to_tree(fields: Fields) -> dict[str, Any]:

@@ -156,7 +156,7 @@ class ObjectView:
             return None
 
     def held(self, key: Key) -> Wire | None:
-        """The object in the form that was last heard of, however long ago; None when there is none or it is not held."""
+        """The object as it was last heard of, however long ago; None when there is none, or its kind is not held."""
         view = self._kinds.get(key.kind)
         return view.get(key.domain, key.name) if view is not None else None
 
