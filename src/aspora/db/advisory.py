@@ -82,10 +82,10 @@ class PostgresLeaderLock:
         with _answered(self.name):
             connection = await self._connect()
             try:
+                await self._prepare(connection)
                 while not await self._try(connection):  # noqa: ASYNC110 - another session's lock has no event
                     await asyncio.sleep(_TRY_SECONDS)
                 async with asyncio.timeout(self._lease_seconds):
-                    await self._ask(connection, "end_when_silent", milliseconds=str(round(self._lease_seconds * 1000)))
                     asked_at = asyncio.get_running_loop().time()
                     epoch: int = await self._ask(connection, "begin_epoch", leader=self.name, holder=self._holder)
             except BaseException:
@@ -103,6 +103,11 @@ class PostgresLeaderLock:
             connect_timeout_seconds=_CONNECT_TIMEOUT_SECONDS,
         )
         return await Connection.connect(autocommit=True, row_factory=dict_row, **parameters)
+
+    async def _prepare(self, connection: Connection) -> None:
+        """Before the lock is asked for: it may be ours from that moment, and we may be stopped in the next."""
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await self._ask(connection, "end_when_silent", milliseconds=str(round(self._lease_seconds * 1000)))
 
     async def _try(self, connection: Connection) -> bool:
         async with asyncio.timeout(_ANSWER_SECONDS):

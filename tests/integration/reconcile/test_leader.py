@@ -170,6 +170,37 @@ async def test_a_leader_that_is_killed_or_stopped_is_followed_and_fenced(
         await child.wait()
 
 
+STOPPED_WITH_THE_LOCK = """
+import asyncio, os, signal, sys
+from aspora.db.advisory import PostgresLeaderLock
+
+class StopsWithTheLock(PostgresLeaderLock):
+    async def _try(self, connection):
+        is_held = await super()._try(connection)
+        print("held" if is_held else "not held", flush=True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return is_held
+
+asyncio.run(StopsWithTheLock(sys.argv[1], name="controllers", holder="child", lease_seconds=float(sys.argv[2])).acquire())
+"""
+
+
+async def test_a_candidate_that_is_stopped_as_soon_as_it_has_the_lock_is_followed(dsn: str) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", STOPPED_WITH_THE_LOCK, dsn, str(LEASE_SECONDS), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await child.stdout.readline() == b"held\n"
+            term = await lock_of(dsn, "heir").acquire()
+        await term.release()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+
+
 async def test_a_term_tells_when_it_is_over(dsn: str) -> None:
     term = await lock_of(dsn).acquire()
     await term.renew()
