@@ -46,9 +46,10 @@ where e.id = picked.id and e.day = picked.day
 returning e.*, extract(epoch from clock_timestamp() - e.created_at)::float8 * 1000 as queued_ms
 
 -- name: claim_durable
--- Taking over from Running is right: the workflow engine has fenced the owner before, or it is gone.
+-- Taking over from Running is right: the workflow engine has fenced the owner before, or it is gone. A claim of the owner
+-- itself repeats one whose answer was lost: a new attempt, so that the one before is fenced, but nothing was recovered.
 with before as (
-    select id, day, state, owner_node, attempt from executions
+    select id, day, state, owner_node, owner_epoch, attempt from executions
     where id = %(id)s and day = %(day)s and class = 'durable' and state in ('Pending', 'Running')
         and exists (select from live_nodes as n where n.id = %(node)s and n.epoch = %(epoch)s)
     for update
@@ -61,7 +62,7 @@ with before as (
             case when lost.stopped_at is null then 'stopped answering' else 'was stopped' end, b.attempt,
             %(node)s::text, b.attempt + 1))
     from before as b left join nodes as lost on lost.id = b.owner_node
-    where b.state = 'Running'
+    where b.state = 'Running' and (b.owner_node, b.owner_epoch) is distinct from (%(node)s::text, %(epoch)s::bigint)
 )
 update executions as e
 set state = 'Running', owner_node = %(node)s, owner_epoch = %(epoch)s, attempt = e.attempt + 1,

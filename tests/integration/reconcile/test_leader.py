@@ -181,7 +181,8 @@ class StopsWithTheLock(PostgresLeaderLock):
         os.kill(os.getpid(), signal.SIGSTOP)
         return is_held
 
-asyncio.run(StopsWithTheLock(sys.argv[1], name="controllers", holder="child", lease_seconds=float(sys.argv[2])).acquire())
+lock = StopsWithTheLock(sys.argv[1], name="controllers", holder="child", lease_seconds=float(sys.argv[2]))
+asyncio.run(lock.acquire())
 """
 
 

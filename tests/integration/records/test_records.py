@@ -259,6 +259,20 @@ async def test_what_a_lost_node_ran_is_failed_cancelled_or_queued_again(database
     assert owner.node in (await executions.get(late))["message"]
 
 
+async def test_a_claim_that_is_repeated_after_a_lost_answer_recovers_nothing(database: Database) -> None:
+    executions, owner = Executions(database), await register(database)
+    name = await insert(database, durable=True)
+    unheard = await executions.claim_durable(name, owner)
+    repeated = await executions.claim_durable(name, owner)
+    assert unheard
+    assert repeated
+    assert await types_of(database, name) == ["Created"]
+    assert not await executions.finish(unheard, succeeded(), [])
+    await lapse(database, owner)
+    assert await executions.claim_durable(name, await register(database))
+    assert await types_of(database, name) == ["Created", "Recovered"]
+
+
 async def test_what_a_living_node_never_ended_is_ended_after_the_deadline(database: Database) -> None:
     executions, owner = Executions(database), await register(database)
     late, cancelled, fine, durable = [
