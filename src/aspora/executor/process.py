@@ -293,7 +293,8 @@ class _Executor:
             clock=self._parts.clock,
             recover_seconds=self._config.lease_seconds / 3,
         )
-        await runtime.start()
+        if not await runtime.start(stop):
+            return
         try:
             self._classes.append("durable")
             self._lease.renew_soon()

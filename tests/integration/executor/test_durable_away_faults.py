@@ -30,7 +30,7 @@ async def test_faults_durable_engine_start_without_a_database_leaves_the_event_l
         ).geturl()
         proxy.fall_silent()
         engine = Engine(dsn=through, executor_id="away-1", slots=1, body=_nothing, busy=lambda: False)
-        starting = asyncio.create_task(engine.start())
+        starting = asyncio.create_task(engine.start(asyncio.Event()))
         longest_seconds, until = 0.0, time.monotonic() + AWAY_SECONDS
         while time.monotonic() < until:
             before = time.monotonic()
@@ -46,7 +46,7 @@ async def test_faults_durable_engine_start_without_a_database_leaves_the_event_l
         else:
             # What a second try, which the executor makes, needs: the failed one has let go of everything.
             again = Engine(dsn=through, executor_id="away-2", slots=1, body=_nothing, busy=lambda: False)
-            await again.start()
+            await again.start(asyncio.Event())
             await again.stop()
     assert longest_seconds < LAG_SECONDS
 

@@ -5,10 +5,9 @@ workflows run on the event loop that started it, where the sandbox driver and th
 """
 
 import asyncio
-import contextlib
 import logging
-import time
-from collections.abc import Awaitable, Callable, Generator
+import threading
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -23,6 +22,7 @@ from sqlalchemy import event
 from aspora.db.failures import ConnectionLost, translate
 from aspora.db.pool import KEEPALIVE
 from aspora.executor.durable.bell import Bell
+from aspora.executor.durable.launching import LaunchGivenUp, alone
 from aspora.executor.starter import APPLICATION, PROTOCOL_VERSION, QUEUE, SCHEMA, WORKFLOW
 from aspora.telemetry.logs import get_logger
 
@@ -45,9 +45,6 @@ _NOTIFYING_SECONDS: Final = 0.25
 stop waits for the present look's end."""
 
 _MAX_LISTED: Final = 1000
-_LOCK_SECONDS: Final = 0.1
-_TRY_LOCK: Final = "select pg_try_advisory_lock(hashtextextended('aspora_durable_launch', 0))"
-_UNLOCK: Final = "select pg_advisory_unlock(hashtextextended('aspora_durable_launch', 0))"
 _log = get_logger(__name__)
 
 Body = Callable[[str], Awaitable[None]]
@@ -99,22 +96,6 @@ def _mark_lost(context: sqlalchemy.engine.ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-@contextlib.contextmanager
-def _alone(pool: sqlalchemy.Engine) -> Generator[None]:
-    """Be the one executor of the database that launches: DBOS's migrations can't bear one another.
-
-    Two at once drop each other's half-made indexes, and take minutes. The lock is asked for again and again and not
-    waited for: a statement that waits holds a snapshot, and an index that is made concurrently waits for all of those.
-    """
-    with pool.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        while not connection.scalar(sqlalchemy.text(_TRY_LOCK)):
-            time.sleep(_LOCK_SECONDS)
-        try:
-            yield
-        finally:
-            connection.scalar(sqlalchemy.text(_UNLOCK))
-
-
 class Engine:
     """The workflow engine of this process.
 
@@ -132,11 +113,16 @@ class Engine:
         self._slots = slots
         self._body = body
         self._bell = Bell(busy=busy, busy_seconds=_BUSY_POLLING_SECONDS)
+        self._given_up = threading.Event()
         self._pool: sqlalchemy.Engine | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="durable-engine")
 
-    async def start(self) -> None:
-        """Make or migrate the schema, register workflow and queue, begin to take work."""
+    async def start(self, stop: asyncio.Event) -> bool:
+        """Make or migrate the schema, register workflow and queue, begin to take work.
+
+        Returns:
+            False when told to stop before it was this executor's turn; all is ended then.
+        """
         _quieten()
         self._pool = engine_for(self._dsn)
         config: DBOSConfig = {
@@ -164,15 +150,25 @@ class Engine:
         registry = dbos._registry  # pyright: ignore[reportPrivateUsage]
         registry._register_internal_queue(INTERNAL_QUEUE_NAME, polling_interval_sec=_INTERNAL_POLLING_SECONDS)  # pyright: ignore[reportPrivateUsage]
         DBOS.listen_queues([])  # none for DBOS to poll by itself: its thread can't be woken, ours can
+        giving_up = asyncio.create_task(self._give_up_after(stop))
         try:
             await self._call(lambda: self._launch(dbos))
+        except LaunchGivenUp:
+            await self.stop()
+            return False
         except BaseException:
             await self.stop()
             raise
+        finally:
+            giving_up.cancel()
+        return True
+
+    async def _give_up_after(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._given_up.set()
 
     def _launch(self, dbos: DBOS) -> None:
-        assert self._pool is not None
-        with _alone(self._pool):
+        with alone(self._dsn, executor_id=self._executor_id, given_up=self._given_up):
             DBOS.launch()
         queue = DBOS.register_queue(
             QUEUE,
@@ -220,6 +216,7 @@ class Engine:
 
     async def stop(self) -> None:
         """End DBOS; workflows still under way stay as they are, for another process to recover."""
+        self._given_up.set()
         await self._call(self._destroy)
         # DBOS put its own, now closed, executor in the place of the loop's.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())

@@ -58,9 +58,9 @@ class DurableRuntime:
         self._recover_seconds = recover_seconds
         self._stopping = False
 
-    async def start(self) -> None:
-        """Begin to take work."""
-        await self._engine.start()
+    async def start(self, stop: asyncio.Event) -> bool:
+        """Begin to take work; False when told to stop before that could be."""
+        return await self._engine.start(stop)
 
     async def _run_body(self, execution: str) -> None:
         """The workflow's body. What is cancelled here stays pending in the engine, for another process."""
