@@ -2,6 +2,6 @@
 
 Two programs live here. The *driver* side (`driver`, `slot`, `course`, `pipes`, `runtime`, `workspace`, `probing`) runs
 in the executor's event loop. The *supervisor* side (`supervisor`, `jail`, `tree`, `procfs`, `strays`) is a small
-single-threaded process, one a slot: standard library only, no asyncio, no aspora package beyond this one. `messages` is
-shared.
+single-threaded process, one a slot: standard library only, no asyncio, no aspora package beyond this one. Both share
+`messages` and `limits`.
 """

@@ -27,7 +27,7 @@ from aspora.sandbox.jsonrpc import Peer, WireCaps
 from aspora.sandbox.process import probing, tree
 from aspora.sandbox.process.course import Course
 from aspora.sandbox.process.ending import cpu_cap_seconds
-from aspora.sandbox.process.jail import Caps
+from aspora.sandbox.process.limits import Caps
 from aspora.sandbox.process.pool import SlotPool
 from aspora.sandbox.process.runtime import Runtime, ensure_runtime
 from aspora.sandbox.process.slot import Slot

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from aspora.sandbox.process import jail, messages, procfs, strays, tree
+from aspora.sandbox.process.limits import Caps
 
 START_SECONDS = 5.0
 FIRST_CHECK_SECONDS = 0.05
@@ -207,7 +208,7 @@ class Supervisor:
         started = time.monotonic()
         try:
             tree.copy_tree(order["artifact_dir"], os.path.join(process.folder, "work"), uid=self._uid)
-            caps = jail.Caps(
+            caps = Caps(
                 cpu_seconds=order["cpu_seconds"],
                 memory_bytes=order["memory_bytes"],
                 max_file_bytes=order["max_file_bytes"],
