@@ -12,6 +12,7 @@ LIMITS = Limits(timeout_seconds=10.0)
 HANDLER = '''"""Tells the sandbox driver what a handler can reach: reads one file made for this, changes nothing."""
 
 import os
+import resource
 import socket
 
 from aspora_sdk import SkillResult, skill_handler
@@ -43,6 +44,7 @@ def handler(context):
         "no_new_privileges": facts.get("NoNewPrivs", "").strip() == "1",
         "reads_private_file": readable(context.input.metadata["private_file"]),
         "network": network(),
+        "limits": {name: resource.getrlimit(getattr(resource, name))[1] for name in ("RLIMIT_AS", "RLIMIT_FSIZE")},
     }
     return SkillResult(success=True, message="probed", data=seen)
 '''
@@ -79,8 +81,23 @@ def write_artifact(folder: Path) -> ProbeArtifact:
     return artifact
 
 
+def _limits_not_held(seen: Json) -> list[str]:
+    """Names of those that the handler did not find set as low as the job asked for."""
+    wanted = {"RLIMIT_AS": LIMITS.memory_bytes, "RLIMIT_FSIZE": LIMITS.max_file_bytes}
+    found = seen if isinstance(seen, Mapping) else {}
+    held = {name for name, value in found.items() if isinstance(value, int) and 0 <= value <= wanted.get(name, 0)}
+    return sorted(wanted.keys() - held)
+
+
 def interpret(seen: Mapping[str, Json]) -> Probe:
     """What the handler's evidence means for an operator."""
+    if not_held := _limits_not_held(seen.get("limits")):
+        return Probe(
+            available=False,
+            message=f"handlers run without {' and '.join(not_held)}: this root lacks CAP_SYS_RESOURCE, and the"
+            " installed aspora-sdk does not let a job's process limit itself; install the aspora-sdk of this release,"
+            " add CAP_SYS_RESOURCE to the container, or run as an ordinary user",
+        )
     isolates = [
         "endless loops, memory, output, file size and number of processes are capped",
         "no process outlives its job",
