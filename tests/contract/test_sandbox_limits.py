@@ -81,3 +81,11 @@ def test_an_sdk_that_ignores_limits_is_not_used(folder: Path) -> None:
     assert "RLIMIT_AS and RLIMIT_FSIZE" in found["message"]
     assert "CAP_SYS_RESOURCE" in found["message"]
     assert "aspora-sdk" in found["message"]
+
+
+def test_limits_that_cannot_be_set_are_the_sandboxs_failure(folder: Path) -> None:
+    found = probed(folder, instead='_limit({"RLIMIT_NONE": [1, 1]})')
+    assert not found["available"]
+    assert "could not limit itself" in found["message"]
+    assert "RLIMIT_NONE" in found["message"]
+    assert "handler" not in found["message"]

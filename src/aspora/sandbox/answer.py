@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast
 
-from aspora.sandbox.interface import Failure, FailureReason, Json
+from aspora.sandbox.interface import Failure, FailureReason, Json, SpawnFailed
 from aspora.sandbox.jsonrpc import Answer
 
 REASON_BY_CODE: Mapping[int, FailureReason] = {
@@ -12,13 +12,18 @@ REASON_BY_CODE: Mapping[int, FailureReason] = {
     -32001: FailureReason.HANDLER_LOAD_FAILED,
     -32002: FailureReason.INVALID_RESULT,
 }
+LIMITS_NOT_SET_CODE = -32003
 RESULT_FIELDS = frozenset({"success", "message", "data", "confidence"})
 MAX_MESSAGE_CHARS = 4000
 MAX_TRACEBACK_CHARS = 8192
 
 
 def read_answer(answer: Answer) -> Mapping[str, Json] | Failure:
-    """The handler's result, all four fields set; or why it counts as a failure."""
+    """The handler's result, all four fields set; or why it counts as a failure.
+
+    Raises:
+        SpawnFailed: The process was not made ready for the handler.
+    """
     if answer.error is not None:
         return _read_error(answer.error)
     if problem := result_problem(answer.result):
@@ -54,6 +59,8 @@ def _confidence_problem(confidence: object) -> str | None:
 def _read_error(error: Mapping[str, Any]) -> Failure:
     message = str(error.get("message", ""))[:MAX_MESSAGE_CHARS]
     code = error.get("code")
+    if code == LIMITS_NOT_SET_CODE:
+        raise SpawnFailed(f"the job's process could not limit itself: {message!r}; find out why: aspora doctor")
     reason = REASON_BY_CODE.get(code) if isinstance(code, int) else None
     if reason is None:
         return Failure(FailureReason.PROTOCOL_ERROR, f"the handler answered with error code {code!r}: {message}")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aspora.sandbox.answer import read_answer, result_problem
-from aspora.sandbox.interface import Failure, FailureReason
+from aspora.sandbox.interface import Failure, FailureReason, SpawnFailed
 from aspora.sandbox.jsonrpc import Answer
 
 GOOD: dict[str, Any] = {"success": True, "message": "ok", "data": {"a": 1}, "confidence": 0.5}
@@ -58,6 +58,11 @@ def test_codes_become_reasons(code: int, reason: str) -> None:
     assert failure.reason == reason
     assert set(failure.details) == {"type", "traceback"}
     assert len(failure.message) + len(str(failure.details)) < 20_000
+
+
+def test_a_process_without_its_limits_is_the_drivers_failure() -> None:
+    with pytest.raises(SpawnFailed, match="could not limit itself: 'no RLIMIT_X'; "):
+        read_answer(Answer(error={"code": -32003, "message": "no RLIMIT_X"}))
 
 
 def test_running_out_of_memory_has_a_reason_of_its_own() -> None:

@@ -44,10 +44,11 @@ def _outcome(request: dict[str, Any], link: HostLink, root: str) -> dict[str, An
     if request.get("method") != "execute":
         return {"error": _error(errors.METHOD_NOT_ALLOWED, f"unknown method {request.get('method')!r}; known: execute")}
     params: dict[str, Any] = request.get("params") or {}
-    code = errors.HANDLER_LOAD_FAILED
+    code = errors.LIMITS_NOT_SET
     # A handler may raise anything, SystemExit too: the host must hear of it rather than see a process vanish.
     try:
         _limit(params.get("rlimits") or {})
+        code = errors.HANDLER_LOAD_FAILED
         path = resolve_entry_point(root, str(params.get("entry_point")))
         sys.path[:0] = [os.path.dirname(path), root]
         sys.dont_write_bytecode = True
