@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from aspora.access.authorize import authorize, no_such_domain
@@ -67,6 +67,10 @@ class Accepted:
     is_new: bool
 
 
+class _IdTaken(Exception):
+    """Another execution has the id: a transaction that has tied a key to it must not be committed."""
+
+
 class Acceptance:
     """Accepts executions.
 
@@ -95,7 +99,6 @@ class Acceptance:
         self._wakeups = wakeups
         self._clock = clock
         self._entropy = entropy
-        self._clock_is_behind = timedelta(0)
 
     async def accept(self, order: Order) -> Accepted:
         """Check, choose, record.
@@ -109,15 +112,17 @@ class Acceptance:
         target = await self._choose(order)
         chosen: ExecutionClass = "durable" if self._is_durable(order, target) else "inline"
         input_ref = await self._put_aside(order.request)
+        clock_is_behind = timedelta(0)
         for _ in range(_ID_TRIES):
-            new = self._new(order, target, chosen, input_ref)
+            new = self._new(order, target, chosen, input_ref, now=self._clock.now() + clock_is_behind)
             try:
                 accepted = await self._record(order, new)
             except WrongDay as error:
                 # Ids carry the database's day, for a row's partition goes by it.
-                self._clock_is_behind = error.at - self._clock.now()
-                continue
-            if accepted is not None:
+                clock_is_behind = error.at - self._clock.now()
+            except _IdTaken:
+                pass
+            else:
                 if accepted.is_new:
                     self._wakeups.send(PENDING if chosen == "inline" else QUEUED)
                 return accepted
@@ -146,8 +151,9 @@ class Acceptance:
         data = request.input_text.encode()
         return None if len(data) <= MAX_ROW_INPUT_BYTES else await self._blobs.put(data)
 
-    def _new(self, order: Order, target: Target, chosen: ExecutionClass, input_ref: str | None) -> NewExecution:
-        now = self._clock.now() + self._clock_is_behind
+    def _new(
+        self, order: Order, target: Target, chosen: ExecutionClass, input_ref: str | None, *, now: datetime
+    ) -> NewExecution:
         timeout_seconds: int = target.skill_spec.get("runtime", {}).get("timeoutSeconds", 30)
         queue_seconds = INLINE_QUEUE_SECONDS if chosen == "inline" else DURABLE_QUEUE_SECONDS
         return NewExecution(
@@ -167,23 +173,31 @@ class Acceptance:
             stages={"gateway": round((self._clock.monotonic() - order.began) * 1000, 1)},
         )
 
-    async def _record(self, order: Order, new: NewExecution) -> Accepted | None:
-        """Write the row, its key and its start in one transaction; None when the id was taken."""
+    async def _record(self, order: Order, new: NewExecution) -> Accepted:
+        """Write the row, its key and its start in one transaction.
+
+        Raises:
+            _IdTaken: By another execution; nothing was written.
+        """
         if order.key is None and new.execution_class == "inline":
             async with self._database.connection() as connection:  # one statement is a transaction by itself
-                return Accepted(new.id, is_new=True) if await self._executions.insert(connection, new) else None
+                return await self._insert(connection, new)
 
-        async def work(connection: Connection) -> Accepted | None:
+        async def work(connection: Connection) -> Accepted:
             if order.key is not None:
                 owner = KeyOwner(order.caller.name, order.domain, order.skill, order.key)
                 digest = order.request.digest()
                 first = await idempotency.take(connection, owner, body_digest=digest, execution=new.id)
                 if first != new.id:
                     return Accepted(first, is_new=False)
-            if not await self._executions.insert(connection, new):
-                return None
+            accepted = await self._insert(connection, new)
             if new.execution_class == "durable":
                 await self._starter.start(connection, new.id)
-            return Accepted(new.id, is_new=True)
+            return accepted
 
         return await self._database.run_transaction(work)
+
+    async def _insert(self, connection: Connection, new: NewExecution) -> Accepted:
+        if not await self._executions.insert(connection, new):
+            raise _IdTaken
+        return Accepted(new.id, is_new=True)
