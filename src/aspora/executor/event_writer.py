@@ -68,7 +68,12 @@ class EventWriter:
 
 
 class FlushedSteps:
-    """A journal whose steps have their events written before their result is kept: a replay emits none again."""
+    """A journal whose steps have their events written before their result is kept: a replay emits none again.
+
+    What a step gave counts for more than what is told of it: when the events can't be written, the step is kept all the
+    same. They wait with the attempt's trace for the next flush or for its end; an attempt that is killed before that
+    loses them. The other way round, a model call would be paid for twice for the sake of a line in the log.
+    """
 
     def __init__(self, inner: Journal, writer: EventWriter) -> None:
         self._inner = inner
@@ -81,6 +86,12 @@ class FlushedSteps:
             try:
                 return await run()
             finally:
-                await self._writer.flush()
+                await self._flush(key)
 
         return await self._inner.step(key, run_and_flush)
+
+    async def _flush(self, key: str) -> None:
+        try:
+            await self._writer.flush()
+        except Exception as error:  # noqa: BLE001 - a defect here must not undo the step
+            _log.error("events of a step not written, by a defect of Aspora's own", error=error, step=key)
