@@ -36,6 +36,15 @@ async def wait_for_any(*events: asyncio.Event) -> None:
             wait.cancel()
 
 
+async def wait_for_stop(stop: asyncio.Event, *tasks: "asyncio.Task[Any]") -> None:
+    """Wait until told to stop, or until one of these tasks has ended."""
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+
+
 async def flush_when_told(
     told: asyncio.Event, flush: Callable[[], Awaitable[None]], stop: asyncio.Event, *, gather_seconds: float = 0.0
 ) -> None:

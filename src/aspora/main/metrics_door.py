@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Self
 
 import uvicorn
@@ -13,7 +13,7 @@ from starlette.routing import Route, Router
 
 from aspora.gateway.connection import BoundedConnection
 from aspora.gateway.http import error_response, json_response
-from aspora.kit.supervise import wait_for_event
+from aspora.kit.supervise import uninterrupted, wait_for_event, wait_for_stop
 from aspora.main.listening import bind_on
 from aspora.meta.errors import FieldError, StatusError, Unavailable
 from aspora.telemetry.logs import get_logger
@@ -57,6 +57,21 @@ class QuietServer(uvicorn.Server):
     def capture_signals(self) -> Any:
         """Leave the signals alone."""
         yield
+
+
+@asynccontextmanager
+async def serving(server: QuietServer, sockets: Sequence[socket.socket]) -> AsyncGenerator["asyncio.Task[None]"]:
+    """Serve beside the block, on sockets that the server then closes; at the block's end it finishes what came.
+
+    Raises:
+        Exception: What the server raised.
+    """
+    task = asyncio.create_task(server.serve(sockets=list(sockets)))
+    try:
+        yield task
+    finally:
+        server.should_exit = True
+        await uninterrupted(task)
 
 
 class MetricsDoor:
@@ -114,12 +129,8 @@ class MetricsDoor:
             )
         )
         # The server closes the socket it was given; should it fail, the next one gets another.
-        serving = asyncio.create_task(server.serve(sockets=[self._bound.dup()]))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        server.should_exit = True
-        await serving
+        async with serving(server, [self._bound.dup()]) as task:
+            await wait_for_stop(stop, task)
 
     def _app(self) -> Router:
         async def show_metrics(_: Request) -> Response:
