@@ -14,6 +14,7 @@ import uvloop
 from aspora.db.migrate import migrate
 from aspora.db.pool import Database
 from aspora.kit.registry import load_object
+from aspora.kit.supervise import uninterrupted
 from aspora.main.process_control import end_with_parent, keep_memory_private
 from aspora.main.wiring import read_config, set_up_logging
 from aspora.meta.errors import StatusError
@@ -54,7 +55,11 @@ def _stop_when_told(stop: asyncio.Event) -> None:
 async def open_database(dsn: str, *, max_connections: int) -> Database:
     """A pool over a database whose schema is as new as this code; whoever comes first migrates."""
     database = await Database.open(dsn, min_size=2, max_size=max_connections)
-    await migrate(database)
+    try:
+        await migrate(database)
+    except BaseException:
+        await uninterrupted(database.close())
+        raise
     return database
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,13 +36,13 @@ from aspora.gateway.serve.routes import CHANNELS as SERVE_CHANNELS
 from aspora.gateway.serve.routes import ServeDoor, serve_routes
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import Clock, SystemClock
-from aspora.kit.supervise import Loop, run_loops
+from aspora.kit.supervise import Loop, run_loops, running_loops, wait_for_stop
 from aspora.main.child import open_database
 from aspora.main.controlling import lead_controllers
 from aspora.main.database_clock import DatabaseClock
 from aspora.main.endpoint import write_private
 from aspora.main.joining import place_of, warn_of_other_artifacts
-from aspora.main.metrics_door import QuietServer
+from aspora.main.metrics_door import QuietServer, serving
 from aspora.main.secret_key import open_keyring
 from aspora.main.settings import Settings
 from aspora.main.version import aspora_version
@@ -186,30 +186,32 @@ def _server(gateway: _Gateway, settings: Settings, *, with_tls: bool) -> QuietSe
     return QuietServer(config)
 
 
-async def _serve_http(gateway: _Gateway, settings: Settings, fds: Sequence[int], stop: asyncio.Event) -> None:
+async def _serve_http(
+    gateway: _Gateway, settings: Settings, sockets: Sequence[socket.socket], stop: asyncio.Event
+) -> None:
     """Serve on the inherited sockets until told to stop; then let a load balancer turn away, and finish what came.
 
     Args:
-        fds: The public socket; behind it, when that speaks TLS, the plain one on loopback for Aspora's own processes.
+        sockets: The public one; behind it, when that speaks TLS, the plain one on loopback for Aspora's own processes.
     """
-    with ExitStack() as sockets:
-        servers: list[QuietServer] = []
-        serving: list[asyncio.Task[None]] = []
-        for i, fd in enumerate(fds):
-            server = _server(gateway, settings, with_tls=i == 0 and bool(settings.tls_cert))
-            bound = sockets.enter_context(socket.socket(fileno=fd))
-            servers.append(server)
-            serving.append(asyncio.create_task(server.serve(sockets=[bound])))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({*serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        gateway.drain()
-        if settings.drain_seconds and stop.is_set():
-            await asyncio.wait(serving, timeout=settings.drain_seconds, return_when=asyncio.FIRST_COMPLETED)
+    tls = [i == 0 and bool(settings.tls_cert) for i in range(len(sockets))]
+    servers = [_server(gateway, settings, with_tls=with_tls) for with_tls in tls]
+
+    def end() -> None:
         gateway.let_go()
         for server in servers:
             server.should_exit = True
-        await asyncio.gather(*serving)
+
+    async with AsyncExitStack() as held:
+        tasks = [
+            await held.enter_async_context(serving(server, [bound]))
+            for server, bound in zip(servers, sockets, strict=True)
+        ]
+        held.callback(end)
+        await wait_for_stop(stop, *tasks)
+        gateway.drain()
+        if settings.drain_seconds and stop.is_set():
+            await asyncio.wait(tasks, timeout=settings.drain_seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _bootstrap(bootstrap: Bootstrap, settings: Settings, config: Mapping[str, Any]) -> None:
@@ -243,36 +245,39 @@ async def serve(
         config: `socket_fds`; and `admin_key` and `system_key` in `aspora up`, where the controllers run here too, or
             `admin_key_path`, where the key goes that a new database gets.
     """
-    database = await open_database(settings.database_url, max_connections=MAX_CONNECTIONS)
-    listener = Listener(settings.database_url, (OBJECTS_CHANNEL, *SERVE_CHANNELS, *HISTORY_CHANNELS))
-    artifacts = artifact_store(settings)
-    keyring = await open_keyring(settings, database)
-    clock = await DatabaseClock.open(database, SystemClock())
-    gateway = _build(settings, database, listener, artifacts, keyring, clock)
-    support_stop = asyncio.Event()
-    support = asyncio.create_task(run_loops(gateway.loops, support_stop, grace_seconds=2))
-    controllers: asyncio.Task[None] | None = None
-    try:
+    async with AsyncExitStack() as held:
+        sockets = [held.enter_context(socket.socket(fileno=fd)) for fd in config["socket_fds"]]
+        database = await held.enter_async_context(
+            await open_database(settings.database_url, max_connections=MAX_CONNECTIONS)
+        )
+        listener = Listener(settings.database_url, (OBJECTS_CHANNEL, *SERVE_CHANNELS, *HISTORY_CHANNELS))
+        artifacts = artifact_store(settings)
+        keyring = await open_keyring(settings, database)
+        clock = await DatabaseClock.open(database, SystemClock())
+        gateway = _build(settings, database, listener, artifacts, keyring, clock)
+        await held.enter_async_context(running_loops(gateway.loops, grace_seconds=2))
         await _bootstrap(gateway.objects.bootstrap, settings, config)
         await gateway.objects.view.wait_synced()
         await gateway.objects.secrets.mark(keyring.state())
         if "system_key" in config:
-            controllers = asyncio.create_task(_run_controllers(gateway, settings, clock, config["system_key"], stop))
+            await held.enter_async_context(_controllers(gateway, settings, clock, config["system_key"], stop))
         await warn_of_other_artifacts(artifacts, await gateway.objects.view.list("Revision"))
         say_ready("gateway")
-        await _serve_http(gateway, settings, config["socket_fds"], stop)
+        await _serve_http(gateway, settings, sockets, stop)
+
+
+@asynccontextmanager
+async def _controllers(
+    gateway: _Gateway, settings: Settings, clock: Clock, key: str, stop: asyncio.Event
+) -> AsyncGenerator[None]:
+    """Run the controllers beside the block; at its end they finish what they do, when it fails they are cancelled."""
+    leading = partial(lead_controllers, AsgiTransport(gateway.app, api_key=key), settings, clock)
+    loops = run_loops({"controllers": leading}, stop, grace_seconds=settings.stop_grace_seconds)
+    running = asyncio.create_task(loops)
+    try:
+        yield
         stop.set()
-        if controllers is not None:
-            await controllers
+        await running
     finally:
-        if controllers is not None:
-            controllers.cancel()
-        support_stop.set()
-        await support
-        await database.close()
-
-
-async def _run_controllers(gateway: _Gateway, settings: Settings, clock: Clock, key: str, stop: asyncio.Event) -> None:
-    transport = AsgiTransport(gateway.app, api_key=key)
-    leading = partial(lead_controllers, transport, settings, clock)
-    await run_loops({"controllers": leading}, stop, grace_seconds=settings.stop_grace_seconds)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
