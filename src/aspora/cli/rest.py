@@ -3,8 +3,10 @@
 import http.client
 import json
 import re
+import select
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ DESCRIPTION = "application/json;as=Description"
 ENDPOINT_FILE = "endpoint.json"
 KEY_FILE = "admin.key"
 PAGE_SIZE = 1000
+REUSE_SECONDS = 3.0
+"""How long an idle connection is used again: shorter than the 5 s that the gateway keeps it, so that no request meets
+a connection that the gateway is closing."""
+
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 MAX_ERROR_BYTES = 4 * 1024 * 1024
 
@@ -128,6 +134,13 @@ def _parsed(url: str) -> SplitResult:
     return parts
 
 
+def _has_word(sock: socket.socket) -> bool:
+    """Whether the other side has said something unasked: on an idle connection that is its end."""
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    return bool(poller.poll(0))
+
+
 class Rest:
     """Requests to one gateway. Every method raises `StatusError` as the server sent it.
 
@@ -137,16 +150,38 @@ class Rest:
         warnings: Of the answers so far.
     """
 
-    def __init__(self, url: str, api_key: str, *, ca_file: str = "", timeout_seconds: float = 75) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        ca_file: str = "",
+        timeout_seconds: float = 75,
+        reuse_seconds: float = REUSE_SECONDS,
+    ) -> None:
         parts = _parsed(url)
         self.url = f"{parts.scheme}://{parts.netloc}"
         self._host, self._port = parts.hostname or "", parts.port
         self._tls = _trust(ca_file) if parts.scheme == "https" else None
         self._key, self.timeout_seconds = api_key, timeout_seconds
+        self._reuse_seconds = reuse_seconds
         self._idle: http.client.HTTPConnection | None = None
+        self._idle_since = 0.0
         self._resources: list[dict[str, Any]] | None = None
         self.impersonate = ""
         self.warnings: list[str] = []
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._idle is not None:
+            self._idle.close()
+            self._idle = None
+
+    def _drop_stale(self) -> None:
+        """Hang up what the gateway has closed or soon will: a write that meets its end may or may not be done."""
+        sock = None if self._idle is None else self._idle.sock
+        if sock is None or time.monotonic() - self._idle_since >= self._reuse_seconds or _has_word(sock):
+            self.close()
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._idle is not None:
@@ -179,6 +214,7 @@ class Rest:
         content = raw if raw is not None else None if body is None else encode_body(body)
         if content is not None:
             sent.setdefault("Content-Type", "application/octet-stream" if raw is not None else "application/json")
+        self._drop_stale()
         reused = self._idle is not None
         connection = self._connection()
         try:
@@ -255,7 +291,7 @@ class Rest:
         if response.will_close or not response.isclosed():
             connection.close()
         else:
-            self._idle = connection
+            self._idle, self._idle_since = connection, time.monotonic()
 
     def stream(
         self,

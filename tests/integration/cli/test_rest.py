@@ -3,8 +3,10 @@
 import socket
 import threading
 from collections.abc import Generator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -41,14 +43,25 @@ class Told(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def rest() -> Generator[Rest]:
-    with HTTPServer(("127.0.0.1", 0), Told) as server:
+@contextmanager
+def serving(handler: type[Told], **how: Any) -> Generator[Rest]:
+    """A connection to a server of its own."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield Rest(f"http://127.0.0.1:{server.server_port}", "key")
-        server.shutdown()
-        thread.join()
+        rest = Rest(f"http://127.0.0.1:{server.server_port}", "key", **how)
+        try:
+            yield rest
+        finally:
+            rest.close()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def rest() -> Generator[Rest]:
+    with serving(Told) as made:
+        yield made
 
 
 def test_errors_come_as_the_server_sent_them(rest: Rest) -> None:
@@ -78,6 +91,85 @@ def test_paths_are_encoded_once(rest: Rest) -> None:
 
 def test_a_list_is_read_to_its_last_page(rest: Rest) -> None:
     assert list(rest.items("/things")) == [1, 2, 3]
+
+
+class Forgetful(Told):
+    """Keeps a connection, as it says, and yet closes it after its first answer."""
+
+    protocol_version = "HTTP/1.1"
+    methods: ClassVar[list[str]] = []
+    closed: ClassVar[threading.Event] = threading.Event()
+
+    def do_GET(self) -> None:
+        self.methods.append(self.command)
+        super().do_GET()
+        self.close_connection = True
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def finish(self) -> None:
+        super().finish()
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.closed.set()
+
+
+def test_a_write_after_a_long_pause_finds_the_connection_closed_and_takes_another() -> None:
+    Forgetful.methods.clear()
+    Forgetful.closed.clear()
+    with serving(Forgetful) as rest:
+        rest.call("GET", "/a")
+        assert Forgetful.closed.wait(10)
+        assert rest.call("PUT", "/b", body={}) == "/b"
+    assert Forgetful.methods == ["GET", "PUT"]
+
+
+class Patient(Told):
+    """Keeps its connections, and counts them."""
+
+    protocol_version = "HTTP/1.1"
+    connections: ClassVar[int] = 0
+
+    def setup(self) -> None:
+        super().setup()
+        Patient.connections += 1
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+
+@pytest.mark.parametrize(("reuse_seconds", "connections"), [(600.0, 1), (0.0, 3)])
+def test_a_connection_is_used_again_for_as_long_as_the_gateway_surely_keeps_it(
+    reuse_seconds: float, connections: int
+) -> None:
+    Patient.connections = 0
+    with serving(Patient, reuse_seconds=reuse_seconds) as rest:
+        for _ in range(3):
+            rest.call("PUT", "/a", body={})
+    assert Patient.connections == connections
+
+
+class Abrupt(Told):
+    """Reads a write and hangs up: nobody knows what became of it."""
+
+    protocol_version = "HTTP/1.1"
+    writes: ClassVar[list[str]] = []
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.writes.append(self.path)
+        self.close_connection = True
+
+
+def test_a_write_that_may_have_been_handled_is_not_sent_again() -> None:
+    Abrupt.writes.clear()
+    with serving(Abrupt) as rest:
+        rest.call("GET", "/a")
+        with pytest.raises(Unavailable, match="hung up"):
+            rest.call("PUT", "/b", body={})
+    assert Abrupt.writes == ["/b"]
 
 
 @pytest.fixture
