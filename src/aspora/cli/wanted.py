@@ -5,6 +5,7 @@ One thing that can't be read never hides the others: `find_wanted` gives what it
 
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ from aspora.skills.yaml_nodes import Node, json_value, parse_yaml
 
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
 MAX_MANIFEST_BYTES = 8 * MAX_TEXT_BYTES
+_TYPE_KEY = re.compile(rb"""^["']?(apiVersion|kind)["']?[ \t]*:""", re.MULTILINE)
+"""At the start of a line, a key of the document itself."""
+
 _MARKER = re.compile(r"^(?:---(?=\s|$)|\.\.\.\s*$)", re.MULTILINE)
 
 
@@ -107,8 +111,12 @@ def shown_path(path: Path) -> str:
 
 
 def _belongs_to_a_folder(path: Path) -> bool:
-    """Whether a YAML file is a skill's or a domain's own, so that its folder is meant."""
-    return (path.parent / "SKILL.md").is_file() or is_domain(path.parent)
+    """Whether a YAML file is a skill's or a domain's own, so that its folder is meant.
+
+    One that says of itself what it is, is a manifest wherever it lies and whatever it is called.
+    """
+    in_a_folder = (path.parent / "SKILL.md").is_file() or is_domain(path.parent)
+    return in_a_folder and {found[1] for found in _TYPE_KEY.finditer(_head_of(path))} != {b"apiVersion", b"kind"}
 
 
 def _add_folders(found: Found, path: Path, *, domain: str, lenient: bool) -> None:
@@ -154,9 +162,12 @@ def _manifests_in(folder: Path) -> list[Path]:
 
 def _is_manifest(path: Path) -> bool:
     """Whether a file says which kind it is; other YAML lying about is none of ours."""
+    return API_VERSION.encode() in _head_of(path)
+
+
+def _head_of(path: Path) -> bytes:
     with path.open("rb") as f:
-        head = f.read(65_536)
-    return API_VERSION.encode() in head
+        return f.read(65_536).removeprefix(BOM_UTF8)
 
 
 def _add_file(found: Found, path: Path, *, domain: str) -> None:

@@ -96,6 +96,15 @@ def test_a_folder_of_manifests(tmp_path: Path) -> None:
     assert [w.name for w in find_wanted(str(tmp_path)).wanted] == ["hr", "m"]
 
 
+@pytest.mark.parametrize("head", ["", "# Our domain.\n---\n", "\ufeff", '"kind": Domain\n'])
+def test_a_manifest_is_known_by_its_content_and_not_by_its_name(tmp_path: Path, head: str) -> None:
+    path = tmp_path / "domain.yaml"
+    path.write_text(head + (DOMAIN.replace("kind: Domain\n", "") if "kind" in head else DOMAIN))
+    (tmp_path / "model.yaml").write_text(MODEL)
+    assert [w.name for w in find_wanted(str(path)).wanted] == ["hr"]
+    assert [w.name for w in find_wanted(str(tmp_path / "model.yaml")).wanted] == ["m"]
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """Two domains, three skills."""
@@ -126,6 +135,11 @@ def test_a_skill_alone_brings_its_domain_but_does_not_change_it(tree: Path, path
     wanted = load_wanted(tree / path)
     assert names(wanted) == ["Domain/hr", "Skill/hr/screen"]
     assert [w.if_absent for w in wanted] == [True, False]
+
+
+def test_a_domains_own_file_means_its_folder(tree: Path) -> None:
+    (tree / "hr" / "domain.yaml").write_text("description: |\n  kind: of hiring\n  apiVersion: aspora.dev/v1\n")
+    assert names(load_wanted(tree / "hr" / "domain.yaml")) == ["Domain/hr", "Skill/hr/interview", "Skill/hr/screen"]
 
 
 def test_a_domain_that_only_a_folder_names(tree: Path) -> None:
