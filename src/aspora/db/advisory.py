@@ -11,6 +11,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
+from aspora.db.advisory_keys import LockKey
 from aspora.db.failures import translated
 from aspora.db.pool import Connection, connection_parameters
 from aspora.db.queries import Queries
@@ -111,7 +112,7 @@ class PostgresLeaderLock:
 
     async def _try(self, connection: Connection) -> bool:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            return await self._ask(connection, "try_to_lead", leader=self.name)
+            return await self._ask(connection, "try_to_lead", key=LockKey.LEADER.of(self.name))
 
     async def _ask(self, connection: Connection, query: str, **parameters: Any) -> Any:
         return await _queries.fetch_value(connection, query, **parameters)

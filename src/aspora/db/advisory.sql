@@ -6,7 +6,7 @@ select set_config('idle_session_timeout', %(milliseconds)s::text, false)
 -- name: try_to_lead
 -- Asked again and again and not waited for: a statement that waits holds a snapshot, and whoever makes an index
 -- concurrently (the workflow engine's migrations) waits for every snapshot. The key is the one of 0004.
-select pg_try_advisory_lock(hashtextextended('aspora_leader ' || %(leader)s, 0)) as is_held
+select pg_try_advisory_lock(hashtextextended(%(key)s, 0)) as is_held
 
 -- name: begin_epoch
 select aspora_begin_epoch(%(leader)s, %(holder)s) as epoch

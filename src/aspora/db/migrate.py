@@ -17,13 +17,13 @@ from importlib.resources.abc import Traversable
 
 import psycopg
 
+from aspora.db.advisory_keys import MIGRATIONS
 from aspora.db.pool import Connection, Database
 from aspora.db.queries import Queries
 from aspora.meta.errors import Conflict, Internal
 
 _FILE_NAME = re.compile(r"(?P<number>\d{4})_(?P<slug>[a-z0-9_]+)\.sql\Z")
 _COMPATIBLE = re.compile(r"--\s*compatible-with:\s*(?P<number>\d{4})\s*\n")
-_LOCK_KEY = 0x4153_504F_5241_0001
 _queries = Queries.load("aspora.db", "migrate.sql")
 
 
@@ -149,7 +149,7 @@ async def migrate_within(connection: Connection, migrations: Sequence[Migration]
 
 async def _apply_next(connection: Connection, wanted: Sequence[Migration]) -> Migration | None:
     await _queries.execute(connection, "wait_without_limit")
-    await _queries.execute(connection, "lock", key=_LOCK_KEY)
+    await _queries.execute(connection, "lock", key=MIGRATIONS)
     await _queries.execute(connection, "create_table")
     todo = _plan(wanted, await _list_applied(connection))
     if not todo:

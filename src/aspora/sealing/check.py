@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from aspora.db.advisory_keys import LockKey
 from aspora.db.pool import Connection, Database
 from aspora.db.queries import Queries
 from aspora.meta.errors import StatusError
@@ -91,7 +92,7 @@ async def settle_key(
         place: Where it lies, for people.
     """
     async with database.transaction() as connection:
-        await _queries.execute(connection, "lock")
+        await _queries.execute(connection, "lock", key=LockKey.SECRET_KEY.value)
         state = await check_key(connection, find, place=place)
         if state.fault or state.wanted_id:
             return state

@@ -4,7 +4,7 @@
 select to_regclass('secret_keys') is not null as found
 
 -- name: lock
-select pg_advisory_xact_lock(hashtextextended('aspora_secret_keys', 0))
+select pg_advisory_xact_lock(hashtextextended(%(key)s, 0))
 
 -- name: current_key
 select key_id, probe from secret_keys order by made_at desc, key_id limit 1

@@ -9,11 +9,11 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import TupleRow
 
+from aspora.db.advisory_keys import LockKey
 from aspora.db.pool import connection_parameters
 from aspora.db.queries import Queries
 from aspora.telemetry.logs import get_logger
 
-_KEY: Final = "aspora_durable_launch"
 _TRY_SECONDS: Final = 0.1
 _TELL_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 10.0
@@ -67,5 +67,5 @@ def _wait_for_turn(connection: psycopg.Connection[TupleRow], given_up: threading
 
 
 def _ask(connection: psycopg.Connection[TupleRow], query: str) -> Any:
-    row = connection.execute(_queries.sql(query).encode(), {"key": _KEY}).fetchone()
+    row = connection.execute(_queries.sql(query).encode(), {"key": LockKey.DURABLE_LAUNCH.value}).fetchone()
     return None if row is None else row[0]
