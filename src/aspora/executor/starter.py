@@ -20,6 +20,10 @@ SCHEMA: Final = "dbos"
 WORKFLOW: Final = "aspora_execution"
 QUEUE: Final = "aspora_executions"
 PROTOCOL_VERSION: Final = "1"
+"""Not raised when steps moved to a table of ours (migration 0010, ADR 0012): a begun execution stays readable, and only
+does some steps again. A new number would have stranded it: neither the queue nor the recovery of one version touches
+work of another, so with the last old executor gone it would wait for its deadline, as would what gateways of the old
+release go on enqueueing during an upgrade."""
 
 _queries = Queries.load("aspora.executor", "starter.sql")
 
