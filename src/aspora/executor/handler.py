@@ -88,12 +88,13 @@ class HandlerWorker:
             language=work.plan.language,
         )
         with work.trace.stage("process"):
-            outcome = await self._run_job(job, host, effects)
+            try:
+                outcome = await self._run_job(job, host, effects)
+            except ExecutionFailed:
+                await _settle(effects, host)
+                raise
         _tell(outcome, work)
-        if effects is not None:
-            await effects.settle()
-        if host.last is not None:
-            raise host.last
+        await _settle(effects, host)
         return self._result_of(outcome)
 
     async def _prepare(self, folder: Path) -> Path:
@@ -123,6 +124,19 @@ class HandlerWorker:
         if outcome.result is None:
             raise Internal(f"sandbox driver {self._driver_name!r} gave neither a result nor a failure; mend the driver")
         return outcome.result
+
+
+async def _settle(effects: AttemptEffects | None, host: HostCalls) -> None:
+    """What the handler's calls came to goes before what became of the handler, or of its sandbox.
+
+    Raises:
+        ExecutionFailed: A call ends the execution.
+        Superseded: The attempt is fenced.
+    """
+    if effects is not None:
+        await effects.settle()
+    if host.last is not None:
+        raise host.last
 
 
 def _tell(outcome: Outcome, work: Work) -> None:

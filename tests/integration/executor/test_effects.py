@@ -11,6 +11,8 @@ import pytest
 from tests.integration.executor.bank_server import PACKAGE, BankServer, bank_server
 
 from aspora.records.effects import Effects
+from aspora.sandbox.process import procfs
+from aspora.sandbox.process.strays import SUPERVISOR_NAME
 
 PAY = """
 import asyncio
@@ -137,6 +139,21 @@ async def test_a_handler_that_ends_before_its_answer_leaves_the_effect_in_doubt(
     for execution in (late["metadata"]["name"], name):
         states = {r["operation"]: r["state"] for r in await Effects(site.database).of(execution)}
         assert states == {"balance": "done", "pay": "in_doubt"}
+
+
+async def test_a_sandbox_that_is_lost_in_mid_payment_leaves_the_effect_in_doubt(site: Any, bank: BankServer) -> None:
+    await site.add_skill("pay", PAY, **WRITES)
+    executor = await site.start_executor(durable=True, environ=with_bank(bank))
+    bank.hold = lambda operation, _: operation == "pay"
+    running = asyncio.create_task(site.run("pay", {"key": "lost"}))
+    await bank.wait_asked(1, operation="pay")
+    for pid in procfs.descendants(executor.process.pid):
+        if procfs.stand(pid).name == SUPERVISOR_NAME:
+            os.kill(pid, signal.SIGKILL)
+    lost = (await running).body
+    assert (lost["status"]["state"], lost["status"]["reason"]) == ("Failed", "EffectInDoubt"), lost["status"]
+    states = {r["operation"]: r["state"] for r in await Effects(site.database).of(lost["metadata"]["name"])}
+    assert states == {"balance": "done", "pay": "in_doubt"}
 
 
 async def test_a_rerun_answers_from_the_journal_to_the_byte(site: Any, bank: BankServer) -> None:
