@@ -4,6 +4,7 @@ import signal
 from collections.abc import AsyncGenerator, Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from aspora.db.pool import Database
 from aspora.testing.postgres import SharedPostgres, shared_postgres
@@ -11,6 +12,12 @@ from aspora.testing.postgres import SharedPostgres, shared_postgres
 # A shell that runs the tests in the background has them ignore Ctrl-C, which every process that they start inherits.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example that takes long says that the machine is busy, nothing of the code.
+settings.register_profile(
+    "patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ class Behind:
     async def read_until_hit(self, digest: str, data: bytes) -> None:
         """Reads never fail; in the end one is answered by Redis."""
         before = self.count("hits_total", 'cache="shared"')
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while self.count("hits_total", 'cache="shared"') == before:
                 assert await self.store.get(digest) == data
                 await asyncio.sleep(0.02)

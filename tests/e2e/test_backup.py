@@ -15,7 +15,7 @@ kind: Secret
 metadata: {name: crm, domain: default}
 spec: {data: {token: hunter2}}
 """
-RUN_SECONDS = 60
+RUN_SECONDS = 90
 EXECUTIONS = "/api/v1/domains/nodes/executions"
 
 

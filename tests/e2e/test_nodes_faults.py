@@ -127,7 +127,7 @@ async def test_faults_of_nodes_rolling_restart_then_kill_9(site: Cluster) -> Non
     await require_each_ended_once(site, load.accepted)
 
     skill = (await site.call("GET", "/api/v1/domains/nodes/skills/count")).body
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while skill["status"].get("observedGeneration") != skill["metadata"]["generation"]:
             await asyncio.sleep(0.1)
             skill = (await site.call("GET", "/api/v1/domains/nodes/skills/count")).body

@@ -21,7 +21,7 @@ from aspora.db.pool import Database
 from aspora.db.socket_dir import Endpoint
 from aspora.meta.errors import Conflict, Forbidden, StatusError, Unavailable
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 AS_ROOT = os.geteuid() == 0
 HOLDER = """
 import signal, sys

@@ -93,7 +93,7 @@ class ExecutorChild:
     async def kill(self, sent: signal.Signals = signal.SIGKILL) -> int:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(sent)
-        return await asyncio.wait_for(self.process.wait(), 40)
+        return await asyncio.wait_for(self.process.wait(), 60)
 
 
 class OffClock(SystemClock):
@@ -162,7 +162,7 @@ class Site:
         self,
         *,
         slots: int = 4,
-        lease_seconds: float = 8.0,
+        lease_seconds: float = 30.0,
         grace_seconds: float = 2.0,
         durable: bool = False,
         dies: bool = True,
@@ -238,7 +238,7 @@ class Site:
         return await self.call("POST", path, {"input": wire_input, **body}, headers=headers)
 
     async def wait_for(
-        self, execution: str, accept: Callable[[Mapping[str, Any]], bool], *, within_seconds: float = 30
+        self, execution: str, accept: Callable[[Mapping[str, Any]], bool], *, within_seconds: float = 60
     ) -> Mapping[str, Any]:
         """The execution's row as soon as it is as wanted."""
         async with asyncio.timeout(within_seconds):
@@ -246,7 +246,7 @@ class Site:
                 await asyncio.sleep(0.02)
         return row
 
-    async def wait_end(self, execution: str, *, within_seconds: float = 30) -> Mapping[str, Any]:
+    async def wait_end(self, execution: str, *, within_seconds: float = 60) -> Mapping[str, Any]:
         ended = {"Succeeded", "Failed", "Cancelled"}
         return await self.wait_for(execution, lambda row: row["state"] in ended, within_seconds=within_seconds)
 

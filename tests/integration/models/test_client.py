@@ -302,7 +302,7 @@ async def test_the_deadline_ends_a_hanging_call_and_closes_its_socket(kind: str,
             await b.ask(replace(ASK, deadline=started + 0.3), stream=stream)
         ended = CLOCK.monotonic()
         recorded = await b.server.wait_for(1)
-        await asyncio.wait_for(recorded.done.wait(), 5)
+        await asyncio.wait_for(recorded.done.wait(), 30)
     assert ended - started >= 0.29, "it ended before its deadline"
     assert recorded.outcome == "client left"
     assert b.outcomes == [("claude-sonnet-4-5", "timeout")]
@@ -325,7 +325,7 @@ async def test_cancelling_closes_the_socket_and_charges_the_doubt(stream: bool) 
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await asyncio.wait_for(recorded.done.wait(), 5)
+        await asyncio.wait_for(recorded.done.wait(), 30)
     assert recorded.outcome == "client left"
     assert b.outcomes == [("claude-sonnet-4-5", "cancelled")]
     assert b.purse.spent_micro_usd == b.attempts[0].cost.micro_usd
