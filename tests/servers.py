@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 REPO = Path(__file__).parents[1]
 MOTO = REPO / ".venv" / "test-servers" / "bin" / "moto_server"
@@ -28,6 +29,42 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class PromptServer(uvicorn.Server):
+    """Stops when it is told to: uvicorn's looks ten times a second, and waits as long as a request takes."""
+
+    GRACE_SECONDS = 0.5
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+
+    def stop(self) -> None:
+        """Make `serve` return."""
+        self._told.set()
+
+    async def main_loop(self) -> None:
+        """Until told to stop."""
+        await self.on_tick(0)
+        await self._told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Hang up; requests have a moment to end by themselves."""
+        for listening in self.servers:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.GRACE_SECONDS):
+                await self._all_ended()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        await self._all_ended()
+
+    async def _all_ended(self) -> None:
+        while self.server_state.connections or self.server_state.tasks:
+            await asyncio.sleep(0.002)
 
 
 @dataclass(slots=True)

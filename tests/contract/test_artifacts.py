@@ -83,7 +83,6 @@ def s3() -> Generator[Server]:
 BUCKET = "s3://aspora-test/some/prefix"
 
 
-@pytest.mark.xdist_group("s3")
 class TestOnS3(ArtifactStoreSuite):
     @pytest.fixture
     def store(self, s3: Server) -> ObjectArtifacts:
@@ -107,7 +106,6 @@ async def behind_proxy(s3: Server) -> AsyncGenerator[tuple[ObjectArtifacts, obje
             yield open_artifacts(BUCKET, deadline_seconds=2.0), proxy
 
 
-@pytest.mark.xdist_group("s3")
 async def test_a_bucket_that_falls_silent_is_unavailable_in_time_and_heals(behind_proxy: tuple) -> None:  # type: ignore[type-arg]
     store, proxy = behind_proxy
     digest = await store.put(b"before the silence")
@@ -135,7 +133,6 @@ async def test_a_bucket_that_nobody_serves_is_unavailable_in_time() -> None:
     assert "Debug" not in told
 
 
-@pytest.mark.xdist_group("s3")
 async def test_credentials_stand_in_no_message(s3: Server) -> None:
     with environment(AWS_SECRET_ACCESS_KEY="hunter2-secret", AWS_ACCESS_KEY_ID="AKIAHUNTER"):
         store = open_artifacts("s3://no-such-bucket/prefix", deadline_seconds=5.0)

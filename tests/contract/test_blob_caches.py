@@ -69,7 +69,6 @@ def opened(server: Server) -> RedisBlobs:
     return RedisBlobs(url_of(server), UNCOUNTED, SystemClock(), deadline_seconds=5.0)
 
 
-@pytest.mark.xdist_group("redis")
 class TestRedis(BlobCacheSuite):
     @pytest.fixture
     async def cache(self, redis: Server) -> AsyncGenerator[RedisBlobs]:
@@ -112,7 +111,6 @@ async def behind(redis: Server) -> AsyncGenerator[Behind]:
     await made.store.close()
 
 
-@pytest.mark.xdist_group("redis")
 async def test_redis_dies_and_comes_back(redis: Server, behind: Behind) -> None:
     digest = await behind.store.put(b"kept by the store")
     await behind.read_until_hit(digest, b"kept by the store")
@@ -126,7 +124,6 @@ async def test_redis_dies_and_comes_back(redis: Server, behind: Behind) -> None:
     await behind.read_until_hit(digest, b"kept by the store")
 
 
-@pytest.mark.xdist_group("redis")
 async def test_redis_hangs_and_one_caller_at_a_time_pays_for_it(redis: Server, behind: Behind) -> None:
     digest = await behind.store.put(b"kept by the store")
     await behind.read_until_hit(digest, b"kept by the store")
@@ -181,7 +178,6 @@ async def test_many_who_fail_at_once_are_one_failure() -> None:
         server.close()
 
 
-@pytest.mark.xdist_group("redis")
 @pytest.mark.parametrize("lie", [b"other bytes", b"x" * 9_000_000], ids=["wrong", "huge"])
 async def test_redis_lies_and_is_put_right(redis: Server, behind: Behind, lie: bytes) -> None:
     digest = await behind.store.put(b"the truth")
@@ -190,7 +186,6 @@ async def test_redis_lies_and_is_put_right(redis: Server, behind: Behind, lie: b
     await behind.read_until_hit(digest, b"the truth")
 
 
-@pytest.mark.xdist_group("redis")
 async def test_redis_holds_something_of_another_type(redis: Server, behind: Behind) -> None:
     digest = await behind.store.put(b"not a list")
     async with Redis.from_url(url_of(redis)) as client:

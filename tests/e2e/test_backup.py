@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.cluster import COUNT, SKILL_MD
 from tests.e2e.server import Aspora, prepared, started
 
-pytestmark = [pytest.mark.xdist_group("backup"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 SECRET = """apiVersion: aspora.dev/v1
 kind: Secret
 metadata: {name: crm, domain: default}

@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from tests.e2e.server import REPO, Aspora, prepared
 
-pytestmark = pytest.mark.xdist_group("lifecycle")
-
 FAULTS = os.environ.get("ASPORA_TEST_FAULTS") == "full"
 POLL_SECONDS = 0.05
 

@@ -15,8 +15,6 @@ import aiohttp
 import pytest
 from tests.e2e.cluster import Answer, Cluster, Node, cluster
 
-pytestmark = pytest.mark.xdist_group("nodes")
-
 IS_FULL = os.environ.get("ASPORA_TEST_FAULTS") == "full"
 ROUNDS = 5 if IS_FULL else 1
 SEED = int(os.environ.get("ASPORA_TEST_SEED", "0")) or (random.SystemRandom().randrange(1, 2**31) if IS_FULL else 218)

@@ -42,7 +42,7 @@ class Changes:
     Attributes:
         changed: Members of the newer that are new or have another value, and what became a map or stopped being one.
         removed: What the older had and the newer has not, each with all below it.
-        emptied: Of the changed, maps and lists that lost their last part. Who owned one owned it as empty, and so it is.
+        emptied: Of the changed, maps and lists that lost their last part; who owned one owned it empty, as it is.
     """
 
     changed: Fields

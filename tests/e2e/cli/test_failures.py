@@ -16,8 +16,6 @@ from tests.e2e.server import Aspora, Done
 
 from aspora.cli import exit_codes
 
-pytestmark = pytest.mark.xdist_group("cli-failures")
-
 # ruff: noqa: E501 - a row is a line, so that the table can be read
 
 UNREADABLE = re.compile(r"Traceback|<class|PosixPath|\[Errno|None\b|\bargument \w+:|psycopg|Exception|Error\(")

@@ -16,8 +16,6 @@ from tests.e2e.server import REPO, Aspora
 
 from aspora.skills.scaffold import create_skill
 
-pytestmark = pytest.mark.xdist_group("cli-server")
-
 SLEEPER = '''"""Sleeps as long as it is told."""
 
 import asyncio

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 import uvicorn
+from tests.servers import PromptServer
 
 from aspora.access.interface import Caller, Grant
 from aspora.apis.revision import revision_name
@@ -290,7 +291,7 @@ async def site(database: Database, dsn: str, runtime_dir: Path) -> AsyncGenerato
         )
         config = AppConfig(authenticate=authenticate, clock=clock, metrics=metrics, version="0")
         app = build_app(config, [serve_routes(door)])
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", access_log=False))
+        server = PromptServer(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", access_log=False))
         tasks = [asyncio.create_task(t) for t in (listener.run(stop), door.run(stop), audit.run(stop), server.serve())]
         while not server.started:
             await asyncio.sleep(0.005)
@@ -304,6 +305,6 @@ async def site(database: Database, dsn: str, runtime_dir: Path) -> AsyncGenerato
                 for child in made.executors:
                     await child.kill()
         streams.close_all()
-        server.should_exit = True
+        server.stop()
         stop.set()
         await asyncio.gather(*tasks)
