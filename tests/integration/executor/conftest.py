@@ -210,10 +210,11 @@ class Site:
         await child.wait_ready("durable" if durable else "inline")
         return child
 
-    async def let_leases_lapse(self) -> None:
-        """End the lease of every node a moment ago: what waiting for it would do."""
+    async def let_leases_lapse(self, of: ExecutorChild | None = None) -> None:
+        """End the lease of one node, or of every one, a moment ago: what waiting for it would do."""
+        lapse = "update nodes set lease_expires_at = now() - interval '1 millisecond' where coalesce(pid = %s, true)"
         async with self.database.connection() as connection:
-            await connection.execute("update nodes set lease_expires_at = now() - interval '1 millisecond'")
+            await connection.execute(lapse, [of.process.pid if of else None])
 
     async def call(
         self, method: str, path: str, body: Any = None, *, key: str = "tester", headers: Mapping[str, str] = {}
