@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -24,11 +25,17 @@ PROBE_SECONDS = 0.05
 _SIGNED = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=none"
 
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS_A_WORKER = 1000
+_ports = itertools.count(os.getpid())
+
+
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has, nor gets: no other worker is given it, and no connection, as may be one of port 0."""
+    while True:
+        port = 20_000 + PORTS_A_WORKER * (WORKER % 10) + next(_ports) % PORTS_A_WORKER
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class PromptServer(uvicorn.Server):

@@ -1,13 +1,13 @@
 """The model client against the scripted server over real HTTP: every fault, and what it does to the money."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from tests.servers import free_port
 
 from aspora.kit.backoff import Backoff
 from aspora.kit.clock import SystemClock
@@ -346,16 +346,10 @@ async def test_a_slow_answer_in_time_is_an_answer() -> None:
     assert len(b.texts) > 1
 
 
-def closed_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        (lambda: f"http://127.0.0.1:{closed_port()}/v1", "refuses the connection"),
+        (lambda: f"http://127.0.0.1:{free_port()}/v1", "refuses the connection"),
         (lambda: f"http://{'a' * 64}.invalid/v1", "is not a URL that can be called"),
     ],
 )
