@@ -19,7 +19,7 @@ IS_FULL = os.environ.get("ASPORA_TEST_FAULTS") == "full"
 ROUNDS = 5 if IS_FULL else 1
 SEED = int(os.environ.get("ASPORA_TEST_SEED", "0")) or (random.SystemRandom().randrange(1, 2**31) if IS_FULL else 218)
 CLIENTS = 4
-PAUSE_SECONDS = 0.0 if IS_FULL else 0.2
+PAUSE_SECONDS = 0.0 if IS_FULL else 0.6
 """Of a client after each answer: two cores that are kept busy by requests start a node in half a minute."""
 ENDED = {"Succeeded", "Failed", "Cancelled"}
 
