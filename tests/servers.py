@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 REPO = Path(__file__).parents[1]
 MOTO = REPO / ".venv" / "test-servers" / "bin" / "moto_server"
@@ -23,11 +25,53 @@ PROBE_SECONDS = 0.05
 _SIGNED = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=none"
 
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS_A_WORKER = 1000
+_ports = itertools.count(os.getpid())
+
+
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has, nor gets: no other worker is given it, and no connection, as may be one of port 0."""
+    while True:
+        port = 20_000 + PORTS_A_WORKER * (WORKER % 10) + next(_ports) % PORTS_A_WORKER
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+class PromptServer(uvicorn.Server):
+    """Stops when it is told to: uvicorn's looks ten times a second, and waits as long as a request takes."""
+
+    GRACE_SECONDS = 0.5
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+
+    def stop(self) -> None:
+        """Make `serve` return."""
+        self._told.set()
+
+    async def main_loop(self) -> None:
+        """Until told to stop."""
+        await self.on_tick(0)
+        await self._told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Hang up; requests have a moment to end by themselves."""
+        for listening in self.servers:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.GRACE_SECONDS):
+                await self._all_ended()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        await self._all_ended()
+
+    async def _all_ended(self) -> None:
+        while self.server_state.connections or self.server_state.tasks:
+            await asyncio.sleep(0.002)
 
 
 @dataclass(slots=True)

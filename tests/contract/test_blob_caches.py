@@ -69,7 +69,6 @@ def opened(server: Server) -> RedisBlobs:
     return RedisBlobs(url_of(server), UNCOUNTED, SystemClock(), deadline_seconds=5.0)
 
 
-@pytest.mark.xdist_group("redis")
 class TestRedis(BlobCacheSuite):
     @pytest.fixture
     async def cache(self, redis: Server) -> AsyncGenerator[RedisBlobs]:
@@ -99,7 +98,7 @@ class Behind:
     async def read_until_hit(self, digest: str, data: bytes) -> None:
         """Reads never fail; in the end one is answered by Redis."""
         before = self.count("hits_total", 'cache="shared"')
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while self.count("hits_total", 'cache="shared"') == before:
                 assert await self.store.get(digest) == data
                 await asyncio.sleep(0.02)
@@ -112,7 +111,6 @@ async def behind(redis: Server) -> AsyncGenerator[Behind]:
     await made.store.close()
 
 
-@pytest.mark.xdist_group("redis")
 async def test_redis_dies_and_comes_back(redis: Server, behind: Behind) -> None:
     digest = await behind.store.put(b"kept by the store")
     await behind.read_until_hit(digest, b"kept by the store")
@@ -126,7 +124,6 @@ async def test_redis_dies_and_comes_back(redis: Server, behind: Behind) -> None:
     await behind.read_until_hit(digest, b"kept by the store")
 
 
-@pytest.mark.xdist_group("redis")
 async def test_redis_hangs_and_one_caller_at_a_time_pays_for_it(redis: Server, behind: Behind) -> None:
     digest = await behind.store.put(b"kept by the store")
     await behind.read_until_hit(digest, b"kept by the store")
@@ -135,7 +132,7 @@ async def test_redis_hangs_and_one_caller_at_a_time_pays_for_it(redis: Server, b
         began = time.monotonic()
         assert await asyncio.gather(*(behind.store.get(digest) for _ in range(20))) == [b"kept by the store"] * 20
         # Its own deadline for the question and for the offer that follows, and time for a busy machine.
-        assert time.monotonic() - began < 2 * DEADLINE_SECONDS + 4
+        assert time.monotonic() - began < 2 * DEADLINE_SECONDS + 6
     finally:
         redis.signal(signal.SIGCONT)
     await behind.read_until_hit(digest, b"kept by the store")
@@ -181,7 +178,6 @@ async def test_many_who_fail_at_once_are_one_failure() -> None:
         server.close()
 
 
-@pytest.mark.xdist_group("redis")
 @pytest.mark.parametrize("lie", [b"other bytes", b"x" * 9_000_000], ids=["wrong", "huge"])
 async def test_redis_lies_and_is_put_right(redis: Server, behind: Behind, lie: bytes) -> None:
     digest = await behind.store.put(b"the truth")
@@ -190,7 +186,6 @@ async def test_redis_lies_and_is_put_right(redis: Server, behind: Behind, lie: b
     await behind.read_until_hit(digest, b"the truth")
 
 
-@pytest.mark.xdist_group("redis")
 async def test_redis_holds_something_of_another_type(redis: Server, behind: Behind) -> None:
     digest = await behind.store.put(b"not a list")
     async with Redis.from_url(url_of(redis)) as client:

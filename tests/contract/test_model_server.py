@@ -170,7 +170,7 @@ async def test_hangs_until_the_client_leaves(http: aiohttp.ClientSession, kind: 
         recorded = await running.wait_for(1)
         assert not asking.done()
         asking.cancel()
-        await asyncio.wait_for(recorded.done.wait(), 5)
+        await asyncio.wait_for(recorded.done.wait(), 30)
     assert recorded.outcome == "client left"
 
 
@@ -272,7 +272,7 @@ async def test_runs_as_a_process(http: aiohttp.ClientSession, tmp_path: Path) ->
             body = await response.json()
     finally:
         process.terminate()
-        code = await asyncio.wait_for(process.wait(), 10)
+        code = await asyncio.wait_for(process.wait(), 30)
     assert body["choices"][0]["message"]["content"] == "from a file"
     assert code == 0
 
@@ -290,7 +290,7 @@ async def test_a_process_ends_with_the_pipe_it_was_started_with(tmp_path: Path, 
         assert process.returncode is None
         if process.stdin is not None:
             process.stdin.close()
-            assert await asyncio.wait_for(process.wait(), 10) == 0
+            assert await asyncio.wait_for(process.wait(), 30) == 0
     finally:
         if process.returncode is None:
             process.terminate()

@@ -83,7 +83,7 @@ def supervisor_above(pid: int) -> int:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait for what another process brings about."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -151,7 +151,7 @@ async def test_a_job_that_turns_on_its_supervisor_gains_nothing(open_folder: Pat
 
     async with opened(open_folder) as subject:
         host = Host(read=when_all_are_there)
-        async with asyncio.timeout(10):  # far sooner than the job's own timeout and what is granted beyond it
+        async with asyncio.timeout(20):  # sooner than the job's own timeout and what is granted beyond it
             running = subject.run("attacks_supervisor", limits=LONG, host=host, marker=marker, signal=number)
             if os.geteuid() == 0:
                 assert "PermissionError" in str(failure_of(await running).details)

@@ -99,7 +99,7 @@ def test_processes_of_a_folder_are_ended_and_no_others(tmp_path: Path) -> None:
     other = subprocess.Popen(sleep, cwd=beside, env={"HOME": str(beside)})
     try:
         strays.end_those_in(inside)
-        assert by_cwd.wait(5) == by_home.wait(5) == -9
+        assert by_cwd.wait(15) == by_home.wait(15) == -9
         assert other.poll() is None
     finally:
         for process in (by_cwd, by_home, other):
@@ -147,15 +147,15 @@ def test_a_live_workspace_is_left_alone_and_a_dead_one_removed(tmp_path: Path) -
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives jobs another user")
 def test_a_user_is_claimed_once(open_folder: Path) -> None:
-    uids = range(60900, 60903)
+    uids = range(60780, 60783)
     first = Workspace(work_dir=open_folder, name="first", uids=uids)
     second = Workspace(work_dir=open_folder, name="second", uids=uids)
-    busy = subprocess.Popen(["sleep", "20"], user=60901, group=60901, extra_groups=[])
+    busy = subprocess.Popen(["sleep", "20"], user=60781, group=60781, extra_groups=[])
     try:
         for workspace in (first, second):
             workspace.open()
-        assert [first.new_place().uid, second.new_place().uid] == [60900, 60902]  # 60901 has a process
-        with pytest.raises(Unavailable, match="60900-60902"):
+        assert [first.new_place().uid, second.new_place().uid] == [60780, 60782]  # 60781 has a process
+        with pytest.raises(Unavailable, match="60780-60782"):
             second.new_place()
     finally:
         busy.kill()

@@ -125,7 +125,7 @@ class Balancer:
                 writer.close()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 ready = [b for b in self.backends if b.is_ready]
                 start = next(self._turn)

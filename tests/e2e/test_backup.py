@@ -9,13 +9,13 @@ import pytest
 from tests.e2e.cluster import COUNT, SKILL_MD
 from tests.e2e.server import Aspora, prepared, started
 
-pytestmark = [pytest.mark.xdist_group("backup"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 SECRET = """apiVersion: aspora.dev/v1
 kind: Secret
 metadata: {name: crm, domain: default}
 spec: {data: {token: hunter2}}
 """
-RUN_SECONDS = 60
+RUN_SECONDS = 90
 EXECUTIONS = "/api/v1/domains/nodes/executions"
 
 

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 from tests.e2e.server import Aspora, started
 
-pytestmark = pytest.mark.xdist_group("controllers")
-
 IDLE_SECONDS = 60 if os.environ.get("ASPORA_TEST_FAULTS") == "full" else 5
-SETTLE_SECONDS = 30
+SETTLE_SECONDS = 90
 
 
 @pytest.fixture(scope="module")

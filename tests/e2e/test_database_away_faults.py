@@ -22,7 +22,7 @@ from tests.e2e.server import Aspora, started
 
 from aspora.db.attach import attached_dsn
 
-pytestmark = [pytest.mark.xdist_group("database-away"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 IS_FULL = os.environ.get("ASPORA_TEST_FAULTS") == "full"
 AWAY_SECONDS = 10.0 if IS_FULL else 2.0

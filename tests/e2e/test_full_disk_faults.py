@@ -24,7 +24,7 @@ from tests.e2e.server import REPO, Aspora, prepared
 
 from aspora.db.attach import attached_dsn
 
-pytestmark = [pytest.mark.xdist_group("full-disk"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 IS_FULL = os.environ.get("ASPORA_TEST_FAULTS") == "full"
 READY_SECONDS = 120.0

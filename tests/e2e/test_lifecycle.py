@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from tests.e2e.server import REPO, Aspora, prepared
 
-pytestmark = pytest.mark.xdist_group("lifecycle")
-
 FAULTS = os.environ.get("ASPORA_TEST_FAULTS") == "full"
 POLL_SECONDS = 0.05
 
@@ -25,7 +23,7 @@ def aspora() -> Generator[Aspora]:
         yield made
 
 
-def wait_until(true: Callable[[], bool], *, seconds: float = 30) -> None:
+def wait_until(true: Callable[[], bool], *, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from tests.e2e.server import Aspora, started
 
-pytestmark = pytest.mark.xdist_group("platform")
-
 
 @pytest.fixture(scope="module")
 def aspora() -> Generator[Aspora]:

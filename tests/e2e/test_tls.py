@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from tests.e2e.server import Aspora, prepared
 
-pytestmark = pytest.mark.xdist_group("tls")
-
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:

@@ -16,8 +16,6 @@ metadata: {name: wheel, domain: default}
 spec: {sizeMillimetres: 40}
 """
 
-pytestmark = pytest.mark.xdist_group("toy-kind")
-
 
 @pytest.fixture(scope="module")
 def aspora() -> Generator[Aspora]:

@@ -1,13 +1,21 @@
 """What Aspora says when something is wrong: every text says what, which, and what would do, all in one form."""
 
+import functools
 import re
 from collections.abc import Mapping
 
 import pytest
 from tools.messages import Message, collect, exceptions, modules, reaches
 
-MESSAGES = collect()
-REASONS = exceptions(modules())
+messages = functools.cache(collect)
+"""Found when first asked for: it takes seconds, and every worker imports this."""
+
+
+@functools.cache
+def reasons() -> Mapping[str, str]:
+    """Every exception and the reason that it has on the wire."""
+    return exceptions(modules())
+
 
 VALUE = re.compile(r"'?\{[^{}]*\}'?")
 PROPER = re.compile(r"(PostgreSQL|Python|Aspora|TLS|API|ASPORA_\w+)\b")
@@ -121,7 +129,7 @@ def form_problems(message: Message) -> list[str]:
 
 
 def says_what_would_do(message: Message) -> bool:
-    if message.kind in CLAUSES or reaches(message.kind, REASONS) == "a log":
+    if message.kind in CLAUSES or reaches(message.kind, reasons()) == "a log":
         return True
     return bool(REMEDY.search(message.text) or PASSED_ON.search(message.text) or is_in(EVIDENT, message.text))
 
@@ -140,38 +148,38 @@ def told(wrong: list[tuple[Message, object]]) -> str:
 
 def test_the_set_is_whole() -> None:
     """The collector finds what stands in the code in its several ways."""
-    texts = {m.text for m in MESSAGES}
+    texts = {m.text for m in messages()}
     assert len(texts) > 700
     assert "unknown verb '{verb}'; 'aspora --help' lists the verbs" in texts, "printed by the command line"
-    assert any(m.kind == "FieldError" and m.at == "spec.traffic" for m in MESSAGES)
+    assert any(m.kind == "FieldError" and m.at == "spec.traffic" for m in messages())
     assert "the handler wrote a line that is not JSON on the wire; leave standard output to the SDK" in texts, "relayed"
-    assert any(m.text.startswith("node {node} is fenced from {execution}") for m in MESSAGES), "made by its class"
+    assert any(m.text.startswith("node {node} is fenced from {execution}") for m in messages()), "made by its class"
 
 
 def test_every_text_has_the_form() -> None:
-    wrong: list[tuple[Message, object]] = [(m, problems) for m in MESSAGES if (problems := form_problems(m))]
+    wrong: list[tuple[Message, object]] = [(m, problems) for m in messages() if (problems := form_problems(m))]
     assert not wrong, told(wrong)
 
 
 def test_every_text_says_what_would_do() -> None:
-    wrong: list[tuple[Message, object]] = [(m, "no remedy") for m in MESSAGES if not says_what_would_do(m)]
+    wrong: list[tuple[Message, object]] = [(m, "no remedy") for m in messages() if not says_what_would_do(m)]
     assert not wrong, told(wrong)
 
 
 def test_every_error_of_the_api_says_which_thing() -> None:
     wrong: list[tuple[Message, object]] = [
-        (m, "no name") for m in MESSAGES if REASONS.get(m.kind) and not says_which(m)
+        (m, "no name") for m in messages() if reasons().get(m.kind) and not says_which(m)
     ]
     assert not wrong, told(wrong)
 
 
 def test_every_text_reaches_somebody() -> None:
-    assert {m.kind for m in MESSAGES if not reaches(m.kind, REASONS)} == set()
+    assert {m.kind for m in messages() if not reaches(m.kind, reasons())} == set()
 
 
 @pytest.mark.parametrize("listed", [EVIDENT, NAMELESS], ids=["evident", "nameless"])
 def test_the_lists_hold_nothing_that_is_gone(listed: Mapping[str, str]) -> None:
-    unused = [pattern for pattern in listed if not any(re.search(pattern, m.text) for m in MESSAGES)]
+    unused = [pattern for pattern in listed if not any(re.search(pattern, m.text) for m in messages())]
     assert unused == []
 
 

@@ -42,14 +42,17 @@ class Changes:
     Attributes:
         changed: Members of the newer that are new or have another value, and what became a map or stopped being one.
         removed: What the older had and the newer has not, each with all below it.
+        emptied: Of the changed, maps and lists that lost their last part; who owned one owned it empty, as it is.
     """
 
     changed: Fields
     removed: Fields
+    emptied: Fields
 
     def touches(self, fields: Fields) -> Fields:
         """Those of the fields that did not come through unchanged."""
-        return frozenset(path for path in fields if path in self.changed or is_below(path, self.removed))
+        changed = self.changed - self.emptied
+        return frozenset(path for path in fields if path in changed or is_below(path, self.removed))
 
 
 def is_below(path: Path, roots: Fields) -> bool:
@@ -78,8 +81,9 @@ class FieldAlgebra:
         """What changed from one value to the other."""
         changed: set[Path] = set()
         removed: set[Path] = set()
-        self._compare(old, new, (), changed, removed)
-        return Changes(frozenset(changed), frozenset(removed))
+        emptied: set[Path] = set()
+        self._compare(old, new, (), changed, removed, emptied)
+        return Changes(frozenset(changed | emptied), frozenset(removed), frozenset(emptied))
 
     def merge(self, live: Any, given: Any, at: Path = ()) -> Any:
         """The live value with everything that is given put over it; neither is changed."""
@@ -107,9 +111,10 @@ class FieldAlgebra:
         if not children:
             return value
         left: dict[str, Any] = {}
+        names = self._names_of(at)
         for element, child in children.items():
             path = (*at, element)
-            if path in doomed and path not in ways:
+            if path in doomed and path not in ways and element not in names:
                 continue
             rest = self._without(child, path, doomed, kept, ways)
             is_emptied = _is_empty(rest) and not _is_empty(child)
@@ -132,7 +137,9 @@ class FieldAlgebra:
                 found.add(path)
             self._collect(child, path, found)
 
-    def _compare(self, old: Any, new: Any, at: Path, changed: set[Path], removed: set[Path]) -> None:
+    def _compare(
+        self, old: Any, new: Any, at: Path, changed: set[Path], removed: set[Path], emptied: set[Path]
+    ) -> None:
         before, after = self._children(old, at), self._children(new, at)
         same_sort = _is_map(old) is _is_map(new)
         if before is None or after is None or not same_sort:
@@ -142,17 +149,25 @@ class FieldAlgebra:
                 removed.update((*at, element) for element in before or ())
             return
         if before and not after and at:
-            changed.add(at)
+            emptied.add(at)
         removed.update((*at, element) for element in before if element not in after)
         for element, child in after.items():
             path = (*at, element)
             if element in before:
                 if not _same(before[element], child):  # As nearly all of a changed object is.
-                    self._compare(before[element], child, path, changed, removed)
+                    self._compare(before[element], child, path, changed, removed, emptied)
                 continue
             if not _is_map(new):
                 changed.add(path)
             self._collect(child, path, changed)
+
+    def _names_of(self, at: Path) -> frozenset[str]:
+        """The fields that name the list item there: without them nobody could tell what is left of it."""
+        rule = self._rule(at[:-1]) if at and at[-1].startswith("k:") else None
+        return frozenset(f"f:{key}" for key in rule.keys) if rule else frozenset()
+
+    def _rule(self, at: Path) -> ListRule | None:
+        return self.rules.get(tuple(part for part in at if part.startswith("f:")))
 
     def _children(self, value: Any, at: Path) -> dict[str, Any] | None:
         """The parts that can be owned apart, by element; None for what is one value."""
@@ -160,7 +175,7 @@ class FieldAlgebra:
             return {f"f:{key}": child for key, child in value.items()}
         if not isinstance(value, list):
             return None
-        rule = self.rules.get(tuple(part for part in at if part.startswith("f:")))
+        rule = self._rule(at)
         return None if rule is None else _items(cast("list[Any]", value), rule)
 
 

@@ -218,7 +218,7 @@ def handler(context):
 @skill_handler
 def handler(context):
     # A chain, never two alive for long: hard to catch, and at an end by its own clock.
-    ends = time.monotonic() + 5
+    ends = time.monotonic() + 20
     if os.fork() == 0:
         os.setsid()
         while time.monotonic() < ends:
@@ -247,9 +247,9 @@ def handler(context):
     for _ in range(context.input.metadata["children"]):
         if os.fork() == 0:
             held = bytearray(os.urandom(1) * (context.input.metadata["mib"] << 20))
-            time.sleep(4)
+            time.sleep(20)
             os._exit(len(held) and 0)
-    time.sleep(5)
+    time.sleep(20)
     return done()
 """,
     "keeps_secret": """

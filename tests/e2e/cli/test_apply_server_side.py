@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from tests.e2e.server import Aspora, Done
 
-pytestmark = pytest.mark.xdist_group("cli-server-side")
-
 
 @pytest.fixture(scope="module")
 def aspora(running_aspora: Aspora) -> Aspora:

@@ -9,8 +9,6 @@ from tests.e2e.cli.conftest import InProcess
 
 Break = Callable[[Path], object]
 
-pytestmark = pytest.mark.xdist_group("cli-offline")
-
 HEAD = "---\nname: screen\ndescription: Screens.\n---\nDo it.\n"
 LEVELS = 12
 BOMB = "\n".join(

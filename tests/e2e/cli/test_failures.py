@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +12,9 @@ from pathlib import Path
 import pytest
 from tests.e2e.cli.conftest import InProcess
 from tests.e2e.server import Aspora, Done
+from tests.servers import free_port
 
 from aspora.cli import exit_codes
-
-pytestmark = pytest.mark.xdist_group("cli-failures")
 
 # ruff: noqa: E501 - a row is a line, so that the table can be read
 
@@ -152,9 +150,7 @@ def viewer_key(running_aspora: Aspora, folder: Path) -> str:
 @pytest.fixture(scope="module")
 def free_url() -> str:
     """An address at which nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def typed(failure: Failure, aspora: Aspora, folder: Path, **names: str) -> tuple[Done, str]:

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from tests.e2e.server import Aspora
 
-pytestmark = pytest.mark.xdist_group("cli-object-verbs")
-
 MODEL = """apiVersion: aspora.dev/v1
 kind: Domain
 metadata: {{name: {name}, labels: {{team: {team}}}}}

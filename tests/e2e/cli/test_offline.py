@@ -4,13 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
 from tests.e2e.cli.conftest import InProcess
 from tests.e2e.server import REPO, Aspora
 
 SKILLS = REPO / "skills"
-
-pytestmark = pytest.mark.xdist_group("cli-offline")
 
 
 def test_a_new_project_validates_tests_and_runs_at_once(offline: Aspora, tmp_path: Path) -> None:

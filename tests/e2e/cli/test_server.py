@@ -16,8 +16,6 @@ from tests.e2e.server import REPO, Aspora
 
 from aspora.skills.scaffold import create_skill
 
-pytestmark = pytest.mark.xdist_group("cli-server")
-
 SLEEPER = '''"""Sleeps as long as it is told."""
 
 import asyncio
@@ -268,7 +266,7 @@ def test_ctrl_c_leaves_the_execution_running_and_says_so(aspora: Aspora, sleeper
     with command(aspora, "run", sleeper, "--input", "seconds:=60") as waiting:
         name = wait_until_running(aspora, sleeper)
         waiting.send_signal(signal.SIGINT)
-        out, err = waiting.communicate(timeout=30)
+        out, err = waiting.communicate(timeout=90)
     assert waiting.returncode == 130
     assert out == ""
     assert f"aspora cancel {name}" in err
@@ -296,7 +294,7 @@ def test_apply_watch_follows_edits(aspora: Aspora, new_skill: Callable[..., Path
         lines = iter(watching.stdout.readline, "")
         assert any(line.startswith("skill/watched/screen configured (revision") for line in lines)
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(timeout=30) == 0
+        assert watching.wait(timeout=90) == 0
         timer.cancel()
 
 

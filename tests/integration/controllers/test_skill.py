@@ -163,7 +163,7 @@ async def test_the_running_controller_follows_the_objects_and_writes_nothing_whe
 
     async def deployed(content: str) -> str:
         await put(admin, skill(content))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 made = await client.get("Skill", "toy", domain="default")
                 if (made.get("status") or {}).get("observedGeneration") == made["metadata"]["generation"]:
@@ -175,7 +175,7 @@ async def test_the_running_controller_follows_the_objects_and_writes_nothing_whe
         assert first != second
         assert (await traffic(client))[0]["revision"] == second
         await client.delete("Route", "toy.production", domain="default")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     assert (await traffic(client))[0]["revision"] == second
@@ -186,7 +186,7 @@ async def test_the_running_controller_follows_the_objects_and_writes_nothing_whe
         await asyncio.sleep(0.5)
         assert await snapshot(client) == before
         await admin.delete("Skill", "toy", domain="default")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await snapshot(client):
                 await asyncio.sleep(0.01)
     finally:

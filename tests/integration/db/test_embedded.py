@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.servers import free_port
 
 import aspora.db.embedded as embedded_module
 from aspora.db.binaries import copied_binaries, shipped_binaries
@@ -21,7 +22,7 @@ from aspora.db.pool import Database
 from aspora.db.socket_dir import Endpoint
 from aspora.meta.errors import Conflict, Forbidden, StatusError, Unavailable
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 AS_ROOT = os.geteuid() == 0
 HOLDER = """
 import signal, sys
@@ -263,9 +264,7 @@ def test_a_path_too_long_for_a_socket_uses_a_short_private_folder(open_dir: Path
 def test_where_sockets_do_not_work_it_listens_on_loopback_alone(
     server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     monkeypatch.setattr(embedded_module, "choose_endpoint", lambda *_: Endpoint(host="127.0.0.1", port=port))
     server.start()
     assert run(server.dsn, "show listen_addresses") == [("127.0.0.1",)]

@@ -11,7 +11,7 @@ from aspora.db.pool import Database
 from aspora.kit.backoff import Backoff
 from aspora.testing.postgres import SharedPostgres
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ async def test_an_endless_test_is_stopped_with_its_children(folder: Path, tmp_pa
         f"    open({str(pid_file)!r}, 'w').write(str(child.pid))\n"
         "    time.sleep(600)\n"
     )
-    for seconds in (5, 20, 60):
+    for seconds in (3, 20, 60):
         report = await unit(folder, timeout_seconds=seconds)
         assert f"took longer than {seconds} s" in report.error
         if pid_file.exists():  # Else the machine is too busy to have begun the test.

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 import uvicorn
+from tests.servers import PromptServer
 
 from aspora.access.interface import Caller, Grant
 from aspora.apis.revision import revision_name
@@ -93,7 +94,7 @@ class ExecutorChild:
     async def kill(self, sent: signal.Signals = signal.SIGKILL) -> int:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(sent)
-        return await asyncio.wait_for(self.process.wait(), 40)
+        return await asyncio.wait_for(self.process.wait(), 60)
 
 
 class OffClock(SystemClock):
@@ -162,7 +163,7 @@ class Site:
         self,
         *,
         slots: int = 4,
-        lease_seconds: float = 8.0,
+        lease_seconds: float = 30.0,
         grace_seconds: float = 2.0,
         durable: bool = False,
         dies: bool = True,
@@ -209,10 +210,11 @@ class Site:
         await child.wait_ready("durable" if durable else "inline")
         return child
 
-    async def let_leases_lapse(self) -> None:
-        """End the lease of every node a moment ago: what waiting for it would do."""
+    async def let_leases_lapse(self, of: ExecutorChild | None = None) -> None:
+        """End the lease of one node, or of every one, a moment ago: what waiting for it would do."""
+        lapse = "update nodes set lease_expires_at = now() - interval '1 millisecond' where coalesce(pid = %s, true)"
         async with self.database.connection() as connection:
-            await connection.execute("update nodes set lease_expires_at = now() - interval '1 millisecond'")
+            await connection.execute(lapse, [of.process.pid if of else None])
 
     async def call(
         self, method: str, path: str, body: Any = None, *, key: str = "tester", headers: Mapping[str, str] = {}
@@ -238,7 +240,7 @@ class Site:
         return await self.call("POST", path, {"input": wire_input, **body}, headers=headers)
 
     async def wait_for(
-        self, execution: str, accept: Callable[[Mapping[str, Any]], bool], *, within_seconds: float = 30
+        self, execution: str, accept: Callable[[Mapping[str, Any]], bool], *, within_seconds: float = 60
     ) -> Mapping[str, Any]:
         """The execution's row as soon as it is as wanted."""
         async with asyncio.timeout(within_seconds):
@@ -246,7 +248,7 @@ class Site:
                 await asyncio.sleep(0.02)
         return row
 
-    async def wait_end(self, execution: str, *, within_seconds: float = 30) -> Mapping[str, Any]:
+    async def wait_end(self, execution: str, *, within_seconds: float = 60) -> Mapping[str, Any]:
         ended = {"Succeeded", "Failed", "Cancelled"}
         return await self.wait_for(execution, lambda row: row["state"] in ended, within_seconds=within_seconds)
 
@@ -290,7 +292,7 @@ async def site(database: Database, dsn: str, runtime_dir: Path) -> AsyncGenerato
         )
         config = AppConfig(authenticate=authenticate, clock=clock, metrics=metrics, version="0")
         app = build_app(config, [serve_routes(door)])
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", access_log=False))
+        server = PromptServer(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", access_log=False))
         tasks = [asyncio.create_task(t) for t in (listener.run(stop), door.run(stop), audit.run(stop), server.serve())]
         while not server.started:
             await asyncio.sleep(0.005)
@@ -304,6 +306,6 @@ async def site(database: Database, dsn: str, runtime_dir: Path) -> AsyncGenerato
                 for child in made.executors:
                     await child.kill()
         streams.close_all()
-        server.should_exit = True
+        server.stop()
         stop.set()
         await asyncio.gather(*tasks)

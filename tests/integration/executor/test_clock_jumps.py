@@ -11,7 +11,7 @@ from tests.integration.executor.test_inline import ECHO, HANG, begin_hanging, wa
 
 from aspora.records.ids import day_of
 
-LEASE_SECONDS = 30
+LEASE_SECONDS = 12
 
 
 async def test_an_hour_ahead_and_an_hour_back_lose_no_lease_and_end_nothing(site: Any) -> None:
@@ -33,7 +33,7 @@ async def test_an_hour_ahead_and_an_hour_back_lose_no_lease_and_end_nothing(site
             assert abs((row["finished_at"] - await site.nodes.now()).total_seconds()) < 60
             at = [e.at for e in await site.events.read(row["id"])]
             assert (max(at) - min(at)).total_seconds() < 60
-        async with asyncio.timeout(2 * LEASE_SECONDS):
+        async with asyncio.timeout(60):
             while (node := (await site.nodes.page())[0])["lease_expires_at"] <= before["lease_expires_at"]:
                 await asyncio.sleep(0.1)
         assert node["alive"]

@@ -14,7 +14,7 @@ from tests.servers import proxy_to
 from aspora.executor.durable.engine import Engine, engine_for
 
 AWAY_SECONDS = 10.0 if os.environ.get("ASPORA_TEST_FAULTS") == "full" else 2.0
-LAG_SECONDS = 2.0
+LAG_SECONDS = 3.0
 
 
 async def _nothing(_execution: str) -> None:

@@ -175,6 +175,7 @@ async def test_a_rerun_answers_from_the_journal_to_the_byte(site: Any, bank: Ban
     name = (await site.run("pay", wanted, wait=0)).body["metadata"]["name"]
     await wait_for_file(notes / "1")
     await first.kill(signal.SIGKILL)
+    await site.let_leases_lapse()
     before = dict(bank.asked)
     await site.start_executor(durable=True, environ=with_bank(bank))
     await wait_for_file(notes / "2")
@@ -190,6 +191,6 @@ async def test_a_rerun_answers_from_the_journal_to_the_byte(site: Any, bank: Ban
 
 
 async def wait_for_file(path: Any) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         while not path.exists() or not path.read_bytes():
             await asyncio.sleep(0.02)

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
+from tests.servers import PromptServer
 
 from aspora.access.keys import KeyId, mint_key
 from aspora.apis.builtins import load_kinds
@@ -185,7 +186,7 @@ async def open_door(
     api_doc = openapi_routes(lambda: openapi_document(kinds, own, version="0.0.0"))
     app = build_app(config, [own, api_doc, parts.routes])
     admin = mint_key(KeyId("", "admin")).text
-    server = uvicorn.Server(
+    server = PromptServer(
         uvicorn.Config(app, port=0, http=BoundedConnection, log_level="warning", lifespan="off", access_log=False)
     )
     tasks = [
@@ -203,7 +204,7 @@ async def open_door(
         api = Api(session, f"http://127.0.0.1:{port}", admin)
         yield Door(api, app, admin, parts, store, streams, artifacts, stop, audit, key, keyring)
     streams.close_all()
-    server.should_exit = True
+    server.stop()
     stop.set()
     await asyncio.gather(*tasks)
 

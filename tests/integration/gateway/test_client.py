@@ -87,7 +87,7 @@ async def test_watch_from_a_list_on(client: Client) -> None:
     events = client.watch("Domain", since=since)
     waiting = asyncio.create_task(anext(events))
     made = await client.create(domain("team"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         event = await waiting
         assert (event.type, event.object) == ("ADDED", made)
         await client.delete("Domain", "team")
@@ -111,7 +111,7 @@ async def test_an_informer_follows_the_gateway(client: Client) -> None:
     informer = Informer(client, "Domain")
     informer.listen(lambda name, _: heard.put_nowait(name.name))
     running = asyncio.create_task(informer.run(stop))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await informer.synced.wait()
         await client.create(domain("team"))
         while await heard.get() != "team":

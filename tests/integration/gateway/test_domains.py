@@ -19,7 +19,7 @@ async def writers_held_back(database: Database) -> AsyncGenerator[Any]:
         await holder.execute("select aspora_lock_objects()")
 
         async def wait_for(count: int) -> None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while True:
                     found = await looker.execute(
                         "select count(*) as n from pg_locks join pg_database as d on d.oid = database"
@@ -49,7 +49,7 @@ async def test_of_a_create_and_the_domains_delete_that_race_one_is_refused(
         ahead = asyncio.create_task(calls[first]())
         await wait_for(1)
         behind = asyncio.create_task(calls[second]())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while door.store.waiting_writers == 0:
                 await asyncio.sleep(0.01)
     assert (await ahead).status in {200, 201}

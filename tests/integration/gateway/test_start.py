@@ -54,7 +54,7 @@ async def test_two_starts_at_once(door: Any) -> None:
 
 
 async def test_ready_once_the_view_is_in_step(door: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (ready := await door.api.get("/readyz")).status != 200:
             assert [d["field"] for d in ready.json()["details"]] == ["view"]
     assert ready.json() == {"status": "ok", "checks": {"database": "ok", "view": "ok"}}
@@ -85,7 +85,7 @@ async def test_the_published_contract_is_valid_and_whole(door: Any) -> None:
 async def test_without_its_database_the_gateway_says_unavailable(door: Any, database: Any) -> None:
     await database.close()
     seen: set[int] = set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while 503 not in seen:
             seen.add((await door.api.get("/api/v1/whoami")).status)
     assert seen <= {200, 503}

@@ -78,7 +78,7 @@ async def test_a_lost_connection_is_told_to_all_of_its_batch(database: Database,
             await holder.execute("select aspora_lock_objects()")
             writing = [asyncio.create_task(store.write([create(f"n{n}")])) for n in range(5)]
             query = "select pid from pg_stat_activity where wait_event = 'advisory' and datname = current_database()"
-            async with asyncio.timeout(10), database.connection() as connection:
+            async with asyncio.timeout(30), database.connection() as connection:
                 while not (rows := await (await connection.execute(query)).fetchall()):
                     pass
             late = asyncio.create_task(store.write([create("late")]))

@@ -31,7 +31,7 @@ async def create(store: PostgresStore, name: str) -> int:
 
 
 async def first_change(events: AsyncGenerator[Event]) -> str:
-    async with asyncio.timeout(20), aclosing(events):
+    async with asyncio.timeout(30), aclosing(events):
         while (event := await anext(events)).type == "BOOKMARK":
             pass
     return event.object["metadata"]["name"]

@@ -29,7 +29,7 @@ def create(name: str) -> list[Write]:
 
 async def backends_waiting(database: Database, *, for_what: str) -> list[int]:
     query = "select pid from pg_stat_activity where wait_event = %s and datname = current_database()"
-    async with asyncio.timeout(10), database.connection() as connection:
+    async with asyncio.timeout(30), database.connection() as connection:
         while True:
             rows = await (await connection.execute(query, [for_what])).fetchall()
             if rows:
@@ -117,7 +117,7 @@ async def test_without_notifications_the_tail_finds_out_by_itself(dsn: str) -> N
         events = store.watch("K", since="0")
         waiting = asyncio.create_task(anext(events))
         [result] = await store.write(create("a"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             event: Any = await waiting
             while event.type == "BOOKMARK":
                 event = await anext(events)
@@ -132,7 +132,7 @@ async def test_a_notification_wakes_the_tail_before_it_would_look(dsn: str) -> N
         while store.tail_age_seconds() == float("inf"):
             assert (await anext(events)).type == "BOOKMARK"
         [result] = await other.write(create("a"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (event := await anext(events)).type == "BOOKMARK":
                 pass
         assert event.object == result.object

@@ -22,7 +22,7 @@ async def test_children_are_stopped_last_one_first_even_when_the_stop_is_cancell
     monkeypatch.setattr(Child, "start", lambda _: None)
     monkeypatch.setattr(Child, "stop", stop)
     living = asyncio.create_task(live_and_stop())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await stopping.wait()
     living.cancel()
     await asyncio.sleep(0)

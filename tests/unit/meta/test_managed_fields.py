@@ -279,6 +279,14 @@ def test_finalizers_are_a_set_and_owners_go_by_uid() -> None:
     ]
 
 
+def test_an_item_that_another_has_a_part_of_keeps_its_name() -> None:
+    world = World()
+    world.apply("bob", {"metadata": {"ownerReferences": [{"uid": "1", "name": "p"}]}})
+    world.update("ann", {"metadata": {"ownerReferences": [{"uid": "1", "name": "q"}]}})
+    world.apply("bob", {})
+    assert world.object == {"metadata": {"ownerReferences": [{"uid": "1", "name": "q"}]}}
+
+
 def test_a_value_in_place_of_a_map_that_another_filled_is_a_conflict() -> None:
     world = World()
     world.apply("ann", {"spec": {"x": {"y": 1}}})
@@ -286,6 +294,18 @@ def test_a_value_in_place_of_a_map_that_another_filled_is_a_conflict() -> None:
     world.apply("bob", {"spec": {"x": 1}})
     assert world.object == {"spec": {"x": 1}}
     assert world.conflicts("ann", {"spec": {"x": {"y": 1}}}) == ["spec.x"]
+
+
+def test_a_map_that_another_emptied_is_still_owned_by_who_applied_it_empty() -> None:
+    world = World()
+    world.apply("bob", {"spec": {"x": {}}})
+    world.apply("ann", {"spec": {"x": {"y": 1}}})
+    world.apply("ann", {})
+    assert world.object == {"spec": {"x": {}}}
+    assert world.owners("f:spec", "f:x") == {"bob/Apply"}
+    assert world.conflicts("ann", {"spec": {"x": {}}}) == []
+    world.apply("bob", {})
+    assert world.object["spec"] == {}
 
 
 def test_one_is_not_true() -> None:

@@ -82,7 +82,7 @@ class Work:
 async def test_a_wanted_stop_lets_the_work_finish_and_gives_the_lock_back() -> None:
     term, work, stop = FakeTerm(7, lease_seconds=60), Work(), asyncio.Event()
     task = asyncio.create_task(run_as_leader(FakeLock(term), work, stop, grace_seconds=5))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await work.running.wait()
         assert not term.is_released
         stop.set()
@@ -95,7 +95,7 @@ async def test_a_wanted_stop_lets_the_work_finish_and_gives_the_lock_back() -> N
 async def test_work_that_lingers_is_cancelled_after_the_grace() -> None:
     term, work, stop = FakeTerm(1, lease_seconds=60), Work(lingers=True), asyncio.Event()
     task = asyncio.create_task(run_as_leader(FakeLock(term), work, stop, grace_seconds=0.01))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await work.running.wait()
         stop.set()
         await task
@@ -110,7 +110,7 @@ async def test_a_lost_term_ends_the_work_within_the_lease_and_the_next_begins(tr
     work, stop = Work(lingers=True), asyncio.Event()
     setattr(first, trouble, True)
     task = asyncio.create_task(run_as_leader(FakeLock(first, second), work, stop, grace_seconds=60))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await work.running.wait()
         while len(work.began) < 2:
             await asyncio.sleep(0.005)
@@ -134,20 +134,20 @@ async def test_a_term_that_comes_at_the_moment_of_a_stop_or_a_cancellation_is_gi
             stop.set()
         else:
             task.cancel()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             await asyncio.gather(task, return_exceptions=True)
         assert term.is_released, end
         assert work.began == []
 
 
 async def test_a_term_that_was_asked_for_long_ago_is_given_up_so_much_earlier() -> None:
-    lease, loop = 3.0, asyncio.get_running_loop()
+    lease, loop = 6.0, asyncio.get_running_loop()
     first, work = FakeTerm(1, lease_seconds=lease), Work(lingers=True)
     first.asked_at -= lease / 2  # The answer took half the lease: the server may have counted all that time.
     first.hangs = True
     since = loop.time()
     task = asyncio.create_task(run_as_leader(FakeLock(first), work, asyncio.Event(), grace_seconds=60))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not first.is_released:
             await asyncio.sleep(0.005)
     assert work.ends == ["cancelled"]
@@ -157,7 +157,7 @@ async def test_a_term_that_was_asked_for_long_ago_is_given_up_so_much_earlier() 
 
 
 async def test_a_renewal_that_takes_a_quarter_of_the_lease_deposes_nobody() -> None:
-    lease = 3.0
+    lease = 6.0
     term, work, stop = FakeTerm(1, lease_seconds=lease), Work(), asyncio.Event()
     quick = term.renew
 
@@ -169,7 +169,7 @@ async def test_a_renewal_that_takes_a_quarter_of_the_lease_deposes_nobody() -> N
 
     term.renew = slow  # type: ignore[method-assign]
     task = asyncio.create_task(run_as_leader(FakeLock(term), work, stop, grace_seconds=5))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while term.renewals < 2:
             await asyncio.sleep(0.005)
         stop.set()
@@ -181,7 +181,7 @@ async def test_while_nobody_can_tell_it_asks_again_and_a_stop_ends_the_wait() ->
     work, stop = Work(), asyncio.Event()
     lock = FakeLock(Unavailable("away"), Unavailable("away"))
     task = asyncio.create_task(run_as_leader(lock, work, stop, grace_seconds=1, backoff=FAST))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while lock.terms:
             await asyncio.sleep(0.001)
         stop.set()

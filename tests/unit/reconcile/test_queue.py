@@ -9,7 +9,7 @@ A, B = Request("d", "a"), Request("d", "b")
 
 
 async def take(queue: WorkQueue) -> Request:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         return await queue.take()
 
 

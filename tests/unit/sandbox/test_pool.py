@@ -72,7 +72,7 @@ def make(*, size: int, warm: int = 0) -> SlotPool:
 
 
 async def appear(made: list[HandSlot], count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(made) < count:
             await asyncio.sleep(0)
 
@@ -92,7 +92,7 @@ async def test_a_slot_that_comes_back_serves_who_waits_for_a_new_one(made: list[
     await appear(made, 2)
     assert not made[1].is_open.is_set()
     pool.release(first)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await waiting is first
 
 
@@ -123,7 +123,7 @@ async def test_an_opening_that_fails_is_heard_of_by_one_caller(
         await pool.acquire()
     monkeypatch.setattr(pool_module, "Slot", HandSlot)
     pool.release(first)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await pool.acquire() is first
     assert pool.busy == 1
 
@@ -145,7 +145,7 @@ async def test_who_came_first_is_not_refused_for_who_came_last(
     with pytest.raises(SpawnFailed, match="too many open files"):
         await pool.acquire()
     made[0].is_open.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await early is first
 
 
@@ -158,7 +158,7 @@ async def test_a_slot_given_to_a_caller_who_leaves_is_not_lost(made: list[HandSl
     for _ in range(turns):  # before, at and after the moment between gift and taking
         await asyncio.sleep(0)
     pool.forgo(leaving)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await pool.acquire() is cast("Slot", made[0])
     assert (pool.busy, len(made)) == (1, 1)
 
@@ -176,7 +176,7 @@ async def test_a_slot_lost_before_it_is_taken_is_replaced(made: list[HandSlot], 
     made[0].abandon("the test says so")
     await appear(made, 2)
     made[1].is_open.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await lending is cast("Slot", made[1])
     assert (pool.busy, pool.lost, made[0].closed) == (1, 1, True)
 
@@ -187,7 +187,7 @@ async def test_warm_slots_open_without_anybody_waiting(made: list[HandSlot]) -> 
     await appear(made, 2)
     for slot in made:
         slot.is_open.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while pool.warm < 2:
             await asyncio.sleep(0)
     assert (len(made), pool.busy) == (2, 0)
@@ -242,7 +242,7 @@ async def test_many_callers_are_all_served_by_no_more_slots_than_allowed(made: l
     crowd = Crowd(pool, made, rand)
     opener = asyncio.create_task(crowd.open_slowly())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await asyncio.gather(*(crowd.use() for _ in range(6)), *(crowd.leave() for _ in range(4)))
             await pool.close()
     finally:

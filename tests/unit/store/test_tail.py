@@ -93,7 +93,7 @@ async def running(*, probe_seconds: float = 60.0, queue_limit: int = 100) -> Asy
     )
     task = asyncio.create_task(tail.run(stop))
     await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         try:
             yield Bench(log, tail, wakes, stop, now)
         finally:
@@ -375,7 +375,7 @@ async def test_a_crash_of_the_loop_keeps_the_watchers() -> None:
     log.read = original  # type: ignore[method-assign]
     log.add()
     again = asyncio.create_task(tail.run(stop))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await waiting == [1]
     stop.set()
     await again

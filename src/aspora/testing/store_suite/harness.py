@@ -10,7 +10,7 @@ import pytest
 
 from aspora.store.interface import Event, Key, Page, Store, Wire, Write, WriteResult
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Lists: order, pages, selectors."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import pytest
 
@@ -10,6 +11,38 @@ from aspora.meta.errors import (
 from aspora.meta.selectors import parse_selector
 from aspora.store.interface import Event, Write
 from aspora.testing.store_suite.harness import KindFixtures, Ward, key_of, names, take, told, version_of
+
+LABEL_SELECTORS = {
+    "team=x": "a b",
+    "team==x,tier=gold": "a",
+    "team!=x": "c d",
+    "team in (x, y)": "a b c",
+    "team notin (x)": "c d",
+    "team": "a b c",
+    "!team": "d",
+    "team=x,team=y": "",
+    "aspora.dev/skill=s-1": "c",
+    "!tier,team in (x,y)": "b c",
+    "team=": "",
+}
+FIELD_SELECTORS = {
+    "metadata.name=a": "a",
+    "metadata.name in (a,c,z)": "a c",
+    "metadata.name!=a": "b c d",
+    "metadata.name=a,metadata.name=b": "",
+    "metadata.domain=d1": "a b c",
+    "metadata.domain in (d1,d2),metadata.name!=b": "a c d",
+    "metadata.domain=": "",
+    "spec.role=field": "a",
+    "spec.role!=field": "b c d",
+    "spec.role": "a b",
+    "!spec.role": "c d",
+    "spec.n=3": "a",
+    "spec.on=true": "b",
+    "spec.deep.key in (v)": "c",
+    "spec.deep": "",
+}
+ODD_SELECTORS = {"spec.list=1": "", "spec.list.0=1": "", "spec.role.more=x": "", 'spec.it"s=q': "d", "spec..x=1": ""}
 
 
 class ListsSuite(KindFixtures):
@@ -69,84 +102,21 @@ class ListsSuite(KindFixtures):
             with pytest.raises(BadRequest):
                 await ward.list(limit=limit)
 
-    @pytest.mark.parametrize(
-        ("selector", "found"),
-        [
-            ("team=x", "a b"),
-            ("team==x,tier=gold", "a"),
-            ("team!=x", "c d"),
-            ("team in (x, y)", "a b c"),
-            ("team notin (x)", "c d"),
-            ("team", "a b c"),
-            ("!team", "d"),
-            ("team=x,team=y", ""),
-            ("aspora.dev/skill=s-1", "c"),
-            ("!tier,team in (x,y)", "b c"),
-            ("team=", ""),
-        ],
-    )
-    async def test_label_selectors(self, ward: Ward, selector: str, found: str) -> None:
+    async def test_label_selectors(self, ward: Ward) -> None:
         before = await ward.version()
         await ward.create("a", labels={"team": "x", "tier": "gold"})
         await ward.create("b", labels={"team": "x"})
         await ward.create("c", labels={"team": "y", "aspora.dev/skill": "s-1"})
         await ward.create("d")
-        page = await ward.list(labels=parse_selector(selector))
-        assert names(page.items) == found.split()
-        await self._watch_agrees(ward, before, found, labels=parse_selector(selector))
+        await _require_found(ward, before, LABEL_SELECTORS, what="label")
 
-    @pytest.mark.parametrize(
-        ("selector", "found"),
-        [
-            ("metadata.name=a", "a"),
-            ("metadata.name in (a,c,z)", "a c"),
-            ("metadata.name!=a", "b c d"),
-            ("metadata.name=a,metadata.name=b", ""),
-            ("metadata.domain=d1", "a b c"),
-            ("metadata.domain in (d1,d2),metadata.name!=b", "a c d"),
-            ("metadata.domain=", ""),
-            ("spec.role=field", "a"),
-            ("spec.role!=field", "b c d"),
-            ("spec.role", "a b"),
-            ("!spec.role", "c d"),
-            ("spec.n=3", "a"),
-            ("spec.on=true", "b"),
-            ("spec.deep.key in (v)", "c"),
-            ("spec.deep", ""),
-        ],
-    )
-    async def test_field_selectors(self, ward: Ward, selector: str, found: str) -> None:
-        before = await ward.version()
-        await ward.create("a", spec={"role": "field", "n": 3, "list": ["1"]})
-        await ward.create("b", spec={"role": "manager", "on": True})
-        await ward.create("c", spec={"role": None, "deep": {"key": "v"}})
-        await ward.create("d", domain="d2", spec={"role": ["field"], 'it"s': "q"})
-        page = await ward.list(fields=parse_selector(selector, what="field"))
-        assert names(page.items) == found.split()
-        await self._watch_agrees(ward, before, found, fields=parse_selector(selector, what="field"))
+    async def test_field_selectors(self, ward: Ward) -> None:
+        before = await _create_fields(ward)
+        await _require_found(ward, before, FIELD_SELECTORS, what="field")
 
-    @pytest.mark.parametrize(
-        ("selector", "found"),
-        [
-            ("spec.list=1", ""),
-            ("spec.list.0=1", ""),
-            ("spec.role.more=x", ""),
-            ('spec.it"s=q', "d"),
-            ("spec..x=1", ""),
-        ],
-    )
-    async def test_field_selectors_of_fields_that_no_kind_has(self, ward: Ward, selector: str, found: str) -> None:
-        await self.test_field_selectors(ward, selector, found)
-
-    async def _watch_agrees(self, ward: Ward, before: str, found: str, **options: Any) -> None:
-        """A watch that began before the objects were made hears of exactly those that a list finds."""
-        last = await ward.create("zz")
-        events: list[Event] = []
-        stream = ward.watch(before, **options)
-        while not events or int(version_of(events[-1].object)) < int(version_of(last)):
-            events += await take(stream, 1, bookmarks=True)
-        heard = names([event.object for event in events if event.type != "BOOKMARK"])
-        assert [name for name in heard if name != "zz"] == found.split()
+    async def test_field_selectors_of_fields_that_no_kind_has(self, ward: Ward) -> None:
+        before = await _create_fields(ward)
+        await _require_found(ward, before, ODD_SELECTORS, what="field")
 
     async def test_a_selected_list_pages_too(self, ward: Ward) -> None:
         await ward.store.write(
@@ -156,3 +126,30 @@ class ListsSuite(KindFixtures):
         page = await ward.list(**options)
         rest = await ward.list(**options, continue_token=page.continue_token)
         assert names(page.items) + names(rest.items) == ["n1", "n3", "n5", "n7"]
+
+
+async def _create_fields(ward: Ward) -> str:
+    """Objects to select by field; the version before them."""
+    before = await ward.version()
+    await ward.create("a", spec={"role": "field", "n": 3, "list": ["1"]})
+    await ward.create("b", spec={"role": "manager", "on": True})
+    await ward.create("c", spec={"role": None, "deep": {"key": "v"}})
+    await ward.create("d", domain="d2", spec={"role": ["field"], 'it"s': "q"})
+    return before
+
+
+async def _require_found(
+    ward: Ward, before: str, selectors: Mapping[str, str], *, what: Literal["label", "field"]
+) -> None:
+    """A list finds what it should, and a watch that began before the objects were made hears of exactly those."""
+    options: dict[str, dict[str, Any]] = {text: {f"{what}s": parse_selector(text, what=what)} for text in selectors}
+    for text, found in selectors.items():
+        assert names((await ward.list(**options[text])).items) == found.split(), text
+    last = await ward.create("zz")
+    for text, found in selectors.items():
+        events: list[Event] = []
+        stream = ward.watch(before, **options[text])
+        while not events or int(version_of(events[-1].object)) < int(version_of(last)):
+            events += await take(stream, 1, bookmarks=True)
+        heard = names([event.object for event in events if event.type != "BOOKMARK"])
+        assert [name for name in heard if name != "zz"] == found.split(), text
