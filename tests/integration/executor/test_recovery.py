@@ -132,10 +132,10 @@ async def judge(load: Load, *, lost: Sequence[str]) -> Tally:
             assert set(effects.values()) <= {"done"}, (told, effects)
             assert bank.counts["pay", key] == (1 if row["class"] == "durable" else 0), told
         elif row["class"] == "durable":
-            assert (row["state"], row["reason"]) == ("Failed", "EffectInDoubt"), (told, dict(row))
+            assert (row["state"], row["reason"]) == ("Failed", "EffectInDoubt"), (told, row["message"])
             assert effects["pay"] == "in_doubt", (told, effects)
         else:  # somebody waited for it, and not for long
-            assert row["reason"] in TOO_LATE, (told, dict(row))
+            assert row["reason"] in TOO_LATE, (told, row["reason"], row["message"])
         # A body that ran before says so, and with whom it was lost.
         assert len(takeovers) == row["attempt"] - 1, (told, row["attempt"], [e.data for e in takeovers])
         assert {e.data["node"] for e in takeovers} <= set(lost), told

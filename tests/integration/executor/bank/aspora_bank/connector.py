@@ -20,7 +20,9 @@ class Bank:
     """Calls the server at `BANK_URL`."""
 
     def __init__(self) -> None:
-        self._session = aiohttp.ClientSession(os.environ["BANK_URL"])
+        # A test holds hundreds of calls at once, for as long as it likes.
+        everybody, for_ever = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout()
+        self._session = aiohttp.ClientSession(os.environ["BANK_URL"], connector=everybody, timeout=for_ever)
 
     def traits(self, operation: str) -> OperationTraits:
         """What is known of an operation."""
