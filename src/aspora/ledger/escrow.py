@@ -87,7 +87,7 @@ class Escrow:
     async def reserve(self, wanted: Reservation) -> Hold:
         """Set an upper bound aside in every account, or in none."""
         if wanted.hold_micro_usd < 0 or wanted.hold_tokens < 0:
-            raise ValueError(f"a hold is an upper bound, not {min(wanted.hold_micro_usd, wanted.hold_tokens)}")
+            raise ValueError(f"a hold must be 0 or more, not {min(wanted.hold_micro_usd, wanted.hold_tokens)}")
         deadline = self._clock.monotonic() + self._terms.patience_seconds
         while True:
             now = self._clock.now()
@@ -116,7 +116,7 @@ class Escrow:
     def settle(self, hold: Hold, settlement: Settlement) -> asyncio.Future[Settled]:
         """Book what a call cost."""
         if self._stages.get(hold.id) is _Stage.RESERVED:
-            raise ValueError(f"call {hold.id!r} has no intent: release it, or intend before it goes out")
+            raise ValueError(f"call {hold.id!r} has no intent; release it, or intend before it goes out")
         booking = costs.book(settlement, hold_micro_usd=hold.reservation.hold_micro_usd)
 
         def answer(is_new: bool, fired: tuple[Fired, ...]) -> Settled:

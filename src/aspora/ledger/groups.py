@@ -115,7 +115,7 @@ class Group(Generic[ItemT, AnswerT]):
             _fail(batch, error)
         except Exception as error:  # noqa: BLE001 - which of them is to blame is found by trying each for itself
             if len(batch) == 1:
-                _log.exception("item failed", group=self._name)
+                _log.error("ledger statement failed", group=self._name, failure=type(error).__name__)
                 _fail(batch, error)
                 return
             for entry in batch:

@@ -193,7 +193,9 @@ class Leases:
                     granted = iter(zip(requests, rows, strict=True))
                     return [self._book(*next(granted)) if missing else None for missing in lacking]
                 self.forget()
-        raise Unavailable("this process was too slow to keep its lease of budgets; try again", retry_after_seconds=1)
+        raise Unavailable(
+            f"process {self._name!r} was too slow to keep its lease of budgets; try again", retry_after_seconds=1
+        )
 
     def _requests(self, asks: Sequence[_Ask], lacking: Sequence[Mapping[AccountKey, int]]) -> list[list[Want]]:
         """What to ask for: of each account the first asks for a slice, the others for what they need."""

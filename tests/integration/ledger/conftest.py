@@ -81,10 +81,10 @@ def limits(cap: int | None, *, window: Window = Window.DAY) -> tuple[Limit, ...]
 
 
 def wanted(
-    hold: int, *, cap: int | None = 5_000_000, limit: tuple[Limit, ...] | None = None, tokens: int = 0
+    hold: int, *, cap: int | None = 5_000_000, under: tuple[Limit, ...] | None = None, tokens: int = 0
 ) -> Reservation:
     return Reservation(
-        limits=limits(cap) if limit is None else limit,
+        limits=limits(cap) if under is None else under,
         hold_micro_usd=hold,
         hold_tokens=tokens,
         model="claude-haiku-4-5",
