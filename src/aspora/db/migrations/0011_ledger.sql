@@ -1,4 +1,4 @@
--- compatible-with: 0010
+-- compatible-with: 0008
 -- Money and rates: accounts with caps, leases of them by processes, intents of calls that went out, and calls that are
 -- over. Owned by aspora.ledger; all amounts are whole numbers, money in micro-USD.
 --
