@@ -56,13 +56,14 @@ class Purse:
     def settle(self, parts: Iterable[Part]) -> None:
         """A call's hold has left the lease."""
         for part in parts:
-            self._shares[part.key].held -= part.amount
+            self._share(part).held -= part.amount
 
     def release(self, parts: Iterable[Part]) -> None:
         """A call's hold is free again, and still in the lease."""
         for part in parts:
-            self._shares[part.key].held -= part.amount
-            self._shares[part.key].free += part.amount
+            share = self._share(part)
+            share.held -= part.amount
+            share.free += part.amount
 
     def stop(self, accounts: Iterable[int]) -> None:
         """Reserve nothing more from accounts that are paused; the database is asked instead."""
@@ -92,3 +93,7 @@ class Purse:
             share.free = max(leased.get(share.account, 0) - share.held, 0)
         known = {share.account for share in self._shares.values()}
         return {account: amount for account, amount in leased.items() if account not in known}
+
+    def _share(self, part: Part) -> _Share:
+        """That of a hold; one that holds 0 may have been dropped meanwhile."""
+        return self._shares.setdefault(part.key, _Share(part.account))

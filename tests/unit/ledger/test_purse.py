@@ -69,6 +69,17 @@ def test_after_a_lost_answer_the_database_knows() -> None:
     assert purse.take_idle() == {}, "never below what is held"
 
 
+def test_a_hold_of_nothing_outlasts_its_empty_share() -> None:
+    purse = filled(0, 0)
+    first, second = purse.reserve({SKILL: 0}), purse.reserve({SKILL: 0})
+    purse.take_idle()
+    assert first
+    assert second
+    purse.settle(first)
+    purse.release(second)
+    assert purse.lacking({SKILL: 1}) == {SKILL: 1}
+
+
 def test_what_is_empty_takes_no_room() -> None:
     purse = Purse()
     for n in range(1000):
