@@ -84,3 +84,10 @@ with old as (
     delete from ledger_holders where ended_at < now() - interval '7 days'
 )
 select count(*) from accounts
+
+-- name: end_holders
+select count(*) as holders, coalesce(sum((s.answer ->> 'doubted')::bigint), 0) as doubted
+from (select aspora_ledger_sweep(epoch) as answer from ledger_holders where ended_at is null order by epoch) as s
+
+-- name: jump_epochs
+select setval('ledger_epochs', greatest(last_value, %(former)s::bigint) + 1000) from ledger_epochs

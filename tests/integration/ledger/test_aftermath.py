@@ -6,10 +6,14 @@ import pytest
 from tests.integration.ledger.conftest import AUDIT, PLATFORM, SKILL, Site, key, limits, pay, send, wanted
 
 from aspora.db.retention import drop_days
+from aspora.ledger import items
 from aspora.ledger.accounts import LedgerAccounts
+from aspora.ledger.books import Books
+from aspora.ledger.costs import book
 from aspora.ledger.doubts import LedgerDoubts
 from aspora.ledger.interface import CallId, Scope, ScopeKind, Settlement
 from aspora.ledger.maintenance import PARTITIONED_TABLES, RETAINED, maintain
+from aspora.ledger.restored import end_restored_leases
 from aspora.meta.errors import BudgetExceeded, Invalid, NotFound
 
 PAID = Settlement(upstream_micro_usd=700)
@@ -66,6 +70,8 @@ async def test_a_doubt_is_reconciled_once(site: Site) -> None:
     hold = await send(ledger, wanted(1000))
     with pytest.raises(NotFound, match="still under way"):
         await doubts.reconcile(hold.id, PAID)
+    told = items.settling(hold.id, PAID, book(PAID, hold_micro_usd=1000), act="reconcile")
+    assert (await Books(site.database).settle([told])).known == {}, "nor when it was in doubt a moment ago"
     await ledger.doubt(hold)
     [call] = await doubts.page()
     assert (call.id, call.hold_micro_usd, call.attribution.skill) == (hold.id, 1000, "create-goal")
@@ -146,3 +152,16 @@ async def test_calls_lie_in_days_and_go_by_the_day(site: Site) -> None:
     assert {kept.table for kept in RETAINED} == set(PARTITIONED_TABLES)
     assert today in await drop_days(site.database, "ledger_calls", first_kept=today + timedelta(days=1))
     assert await site.rows("select * from ledger_calls") == []
+
+
+async def test_a_restored_ledger_owes_what_was_under_way(site: Site) -> None:
+    ledger = await site.open()
+    hold = await send(ledger, wanted(1000))
+    async with site.database.transaction() as connection:
+        told = await end_restored_leases(connection, {"ledger_epochs": hold.epoch + 50})
+        assert told.startswith("1 model calls were under way")
+        assert await end_restored_leases(connection, {}) == ""
+    account = await site.account()
+    assert (account["spent"], account["in_doubt"], account["leased"]) == (1000, 1000, 0)
+    assert not await Books(site.database).renew(hold.epoch, ttl_seconds=10)
+    assert (await site.open())._leases.epoch > hold.epoch + 1050
