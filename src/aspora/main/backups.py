@@ -13,6 +13,7 @@ from aspora.cli.output import Output, Progress
 from aspora.db.migrate import load_migrations
 from aspora.db.pool import Database
 from aspora.executor.starter import SCHEMA as DURABLE_SCHEMA
+from aspora.ledger.restored import end_restored_leases
 from aspora.main.reach import own_database, reached_database
 from aspora.main.settings import Settings
 from aspora.main.version import aspora_version
@@ -26,7 +27,7 @@ from aspora.store.restored import artifact_digests, begin_restored_history
 LIST_DIGESTS: Sequence[ListDigests] = (artifact_digests, blob_digests)
 """One line for each owner of rows that name artifacts."""
 
-AFTER_LOAD: Sequence[AfterLoad] = (begin_restored_history, settle_restored)
+AFTER_LOAD: Sequence[AfterLoad] = (begin_restored_history, settle_restored, end_restored_leases)
 """One line for each owner of rows that mean something else after a restore."""
 
 APPLICATION = "operator of aspora"

@@ -1,0 +1,157 @@
+"""The ledger's statements: each one is its own transaction."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from aspora.db.pool import Database, Row
+from aspora.db.queries import Queries
+from aspora.ledger.interface import AccountKey, Fired, Hold, Scope, ScopeKind, Swept, Unit, Window
+
+_queries = Queries.load("aspora.ledger", "ledger.sql")
+_MOST_TEXT = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """One part of a request for slices.
+
+    Attributes:
+        cap: For an account that is not there yet.
+        need: What the call needs.
+        want: What would do for a while.
+    """
+
+    key: AccountKey
+    cap: int | None
+    need: int
+    want: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a settling statement says.
+
+    Attributes:
+        known: Calls that had an intent, `open` or `in_doubt`.
+        paused: Accounts that are.
+    """
+
+    known: Mapping[str, str]
+    fired: tuple[Fired, ...]
+    paused: tuple[int, ...]
+
+
+class Books:
+    """All that is done to rows of the ledger for those who make calls."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def register(self, name: str, *, ttl_seconds: float) -> int:
+        """A new holder's epoch."""
+        async with self._database.connection() as connection:
+            epoch: int = await _queries.fetch_value(connection, "register_holder", name=name, ttl_seconds=ttl_seconds)
+        return epoch
+
+    async def renew(self, epoch: int, *, ttl_seconds: float) -> list[int] | None:
+        """The holder's paused accounts; None: its time is over."""
+        async with self._database.connection() as connection:
+            row = await _queries.fetch_one(connection, "renew_holder", epoch=epoch, ttl_seconds=ttl_seconds)
+        return None if row is None else row["paused"]
+
+    async def grant(self, epoch: int, requests: Sequence[Sequence[Want]]) -> list[list[Row]] | None:
+        """For each request a row for each of its parts, in their order; None: the holder's time is over."""
+        text = json.dumps([[_want(want) for want in request] for request in requests])
+        async with self._database.connection() as connection:
+            rows = await _queries.fetch_all(connection, "grant", epoch=epoch, requests=text)
+        if not rows:
+            return None
+        answers: list[list[Row]] = [[] for _ in requests]
+        for row in rows:
+            answers[row["request"]].append(row)
+        return answers
+
+    async def intend(self, epoch: int, holds: Sequence[Hold]) -> bool:
+        """Keep intents; False: the holder's time is over, and nothing is kept."""
+        async with self._database.connection() as connection:
+            text = json.dumps([_intent(hold) for hold in holds])
+            return await _queries.fetch_one(connection, "intend", epoch=epoch, intents=text) is not None
+
+    async def settle(self, items: Sequence[Mapping[str, Any]]) -> Answers:
+        """Say what is known of calls; see the function."""
+        async with self._database.connection() as connection:
+            answer = await _queries.fetch_value(connection, "settle", items=json.dumps(items))
+        return Answers(answer["known"], fired_of(answer["fired"]), tuple(answer["paused"]))
+
+    async def give_back(self, epoch: int, amounts: Mapping[int, int]) -> bool:
+        """Return parts of leases, by account; False: the holder's time is over."""
+        parts = json.dumps([{"account": account, "amount": amount} for account, amount in amounts.items()])
+        async with self._database.connection() as connection:
+            return bool(await _queries.fetch_value(connection, "give_back", epoch=epoch, parts=parts))
+
+    async def leases(self, epoch: int) -> dict[int, int]:
+        """What a holder has, by account."""
+        async with self._database.connection() as connection:
+            rows = await _queries.fetch_all(connection, "list_leases", epoch=epoch)
+        return {row["account_id"]: row["amount"] for row in rows}
+
+    async def sweep(self, *, own: int | None = None) -> Swept | None:
+        """End one holder whose time is over, or `own`; None: there was none."""
+        async with self._database.connection() as connection:
+            answer = await _queries.fetch_value(connection, "sweep", own=own)
+        return None if answer is None else Swept(answer["epoch"], answer["doubted"], fired_of(answer["fired"]))
+
+
+def fired_of(told: Sequence[Mapping[str, Any]]) -> tuple[Fired, ...]:
+    """Thresholds as the functions tell them."""
+    return tuple(
+        Fired(
+            AccountKey(
+                Scope(ScopeKind(row["scope_kind"]), row["scope_name"]),
+                Window(row["window_kind"]),
+                datetime.fromisoformat(row["window_start"]),
+                Unit.MICRO_USD,
+            ),
+            row["percent"],
+            row["spent"],
+            row["cap"],
+        )
+        for row in told
+    )
+
+
+def plain(text: str) -> str:
+    """A text that any column takes: what an upstream calls itself must not keep its cost out of the books."""
+    return text[:_MOST_TEXT].encode("utf-8", "replace").decode().replace("\x00", "")
+
+
+def _want(want: Want) -> dict[str, Any]:
+    key = want.key
+    return {
+        "kind": key.scope.kind,
+        "name": key.scope.name,
+        "window": key.window,
+        "start": key.start.isoformat(),
+        "unit": key.unit,
+        "rank": key.scope.kind.rank,
+        "cap": want.cap,
+        "need": want.need,
+        "want": want.want,
+    }
+
+
+def _intent(hold: Hold) -> dict[str, Any]:
+    wanted = hold.reservation
+    return {
+        "id": hold.id,
+        "accounts": [part.account for part in hold.parts],
+        "holds": [part.amount for part in hold.parts],
+        "hold": wanted.hold_micro_usd,
+        "model": plain(wanted.model),
+        "provider": plain(wanted.provider),
+        "attribution": {name: plain(text) for name, text in asdict(wanted.attribution).items()},
+        "reserved_at": hold.reserved_at.isoformat(),
+    }
