@@ -9,7 +9,7 @@ _COUNT = "select sum(xact_commit + xact_rollback)::bigint from pg_stat_database"
 
 
 def transactions(data_dir: Path) -> int:
-    """All databases together, since the server's start; each process's own count arrives up to a second late."""
+    """All databases together, since the server's start; an idle session's own count arrives up to ten seconds late."""
     password = json.loads((data_dir / "postgres.credentials").read_text())["superuser"]
     lock = next((data_dir / "run").glob(".s.PGSQL.*.lock"))
     with psycopg.connect(
