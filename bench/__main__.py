@@ -20,7 +20,7 @@ from bench.report import because, parts, percentile, show
 
 ASPORA = [sys.executable, "-m", "aspora"]
 RESTARTS, ROUNDS, IDLE_SECONDS = 3, 20, 20
-# An idle session of PostgreSQL tells up to ten seconds late what it has done: till then it is the load before that counts.
+# An idle session of PostgreSQL tells up to ten seconds late what it has done: till then the load before it is counted.
 SETTLE_SECONDS = 15
 HANDLER = '''"""Does nothing, so that only the platform is measured."""
 

@@ -2,7 +2,8 @@
 
 Method: each writer makes objects of about 1 KB and changes each one three times, based on the version it was answered;
 it waits for each answer before it writes again. With the batcher all writers are tasks of one process, as callers of a
-gateway are; one by one, each of them has a store of its own, so that nothing is gathered.
+gateway are, on the event loop that gateways have; one by one, each of them has a store of its own, so that nothing is
+gathered.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import psycopg
+import uvloop
 from psycopg import sql
 
 from aspora.db.embedded import ROLE, EmbeddedPostgres
@@ -126,7 +128,7 @@ def measure_writes(server: EmbeddedPostgres) -> None:
     for disk, settings, target in (("this disk", {}, "≥ 4000/s"), ("slow disk", SLOW_DISK, "≥ 1500/s")):
         _configure(server, settings)
         for writers, shared, wanted in ((WRITERS, True, target), (WRITERS, False, "none"), (1, True, "none")):
-            rate = asyncio.run(measure(server.dsn, server.pid, writers=writers, shared=shared))
+            rate = uvloop.run(measure(server.dsn, server.pid, writers=writers, shared=shared))
             how = "batched" if shared else "one by one"
             name = f"store writes, {disk}, {writers} writer{'s' if writers > 1 else ''}, {how}"
             show(name, f"{rate.per_second:.0f}/s", wanted, f"acknowledged, ~1 KB objects, {SECONDS:g} s")

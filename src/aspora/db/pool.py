@@ -173,8 +173,11 @@ class Database:
             Timeout: A statement ran over the statement timeout.
         """
         with translated():
-            async with self._borrowed() as connection:
+            connection = await self._borrow()
+            try:
                 yield connection
+            finally:
+                await self._pool.putconn(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
@@ -187,10 +190,9 @@ class Database:
         """
         committing = False
         try:
-            with translated():
-                async with self._borrowed() as connection, connection.transaction():
-                    yield connection
-                    committing = True
+            async with self.connection() as connection, connection.transaction():
+                yield connection
+                committing = True
         except ConnectionLost as error:
             if not committing:
                 raise
@@ -199,19 +201,19 @@ class Database:
                 retry_after_seconds=error.retry_after_seconds,
             ) from error
 
-    @asynccontextmanager
-    async def _borrowed(self) -> AsyncGenerator[Connection]:
-        """A connection of the pool; a cancellation that the pool swallowed is raised again.
+    async def _borrow(self) -> Connection:
+        """A connection of the pool, to be put back; a cancellation that the pool swallowed is raised again.
 
         Until Python 3.12, `asyncio.wait_for` drops a cancellation that comes at the moment its future is done: here,
         when a caller who waits in the pool's queue is handed a connection.
         """
         task = asyncio.current_task()
         before = task.cancelling() if task else 0
-        async with self._pool.connection() as connection:
-            if task and task.cancelling() > before:
-                raise asyncio.CancelledError
-            yield connection
+        connection = await self._pool.getconn()
+        if task and task.cancelling() > before:
+            await self._pool.putconn(connection)
+            raise asyncio.CancelledError
+        return connection
 
     async def run_transaction(self, work: Callable[[Connection], Awaitable[T]], *, attempts: int = 5) -> T:
         """Run `work` in a transaction, again from the start when it was surely rolled back for no fault of its own.

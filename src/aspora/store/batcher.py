@@ -96,7 +96,7 @@ class Batcher(Generic[AnswerT]):
         """
         if not items:
             return []
-        entry = _Entry[AnswerT](items)
+        entry: _Entry[AnswerT] = _Entry(items)
         if self._waiting and self._waiting_bytes + entry.size_bytes > self._limits.waiting_bytes:
             raise Unavailable("too many writes wait for the database; try again", retry_after_seconds=1)
         self._waiting.append(entry)
