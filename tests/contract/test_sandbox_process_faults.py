@@ -271,9 +271,15 @@ def children_of(pid: int) -> list[int]:
 
 
 def held_bytes(pid: int) -> int:
-    """What waits in a process's standard input."""
-    with Path(f"/proc/{pid}/fd/0").open("rb", buffering=0) as pipe:
-        return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+    """What waits in the pipes that a process reads; it may have moved its standard input to another descriptor."""
+    held = 0
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        flags = Path(f"/proc/{pid}/fdinfo/{entry.name}").read_text().split("flags:")[1].split()[0]
+        if entry.is_fifo() and int(flags, 8) & os.O_ACCMODE == os.O_RDONLY:
+            pipe = os.open(entry, os.O_RDONLY | os.O_NONBLOCK)
+            held += int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+            os.close(pipe)
+    return held
 
 
 def name_of(pid: int) -> str:
