@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aspora.db.embedded import EmbeddedPostgres
+from bench.__main__ import Installation, measure_idle
 from bench.machine import print_machine
+from bench.recovery import measure_recovery
 from bench.store_lists import measure_lists
 from bench.store_watch import measure_watch
 from bench.store_writes import measure_writes
@@ -60,8 +62,24 @@ def writes(server: EmbeddedPostgres, folder: Path) -> None:
     measure_writes(server)
 
 
-PARTS = {"writes": writes, "watch": watch, "lists": lists}
-"""In this order, since lists leave very many objects behind. `recovery` and `idle` have a place here."""
+def recovery(server: EmbeddedPostgres, folder: Path) -> None:
+    """Work of a dead node; on an Aspora and a PostgreSQL of its own."""
+    measure_recovery()
+
+
+def idle(server: EmbeddedPostgres, folder: Path) -> None:
+    """What an Aspora uses that has nothing to do; likewise."""
+    (folder / "idle").mkdir(mode=0o711)
+    aspora = Installation(folder / "idle", {k: v for k, v in os.environ.items() if not k.startswith("ASPORA_")})
+    try:
+        aspora.start()
+        measure_idle(aspora)
+    finally:
+        aspora.stop()
+
+
+PARTS = {"writes": writes, "watch": watch, "recovery": recovery, "idle": idle, "lists": lists}
+"""In this order, since lists leave very many objects behind."""
 
 
 def main() -> None:

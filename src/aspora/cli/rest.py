@@ -31,11 +31,6 @@ _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 MAX_ERROR_BYTES = 4 * 1024 * 1024
 
 
-def _has_hung_up(connection: http.client.HTTPConnection) -> bool:
-    """Whether the server has closed an idle connection: there is something to read, though nothing was asked."""
-    return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
-
-
 class ConnectionLost(Unavailable):
     """The connection stood and broke: nobody knows what became of the request."""
 
@@ -191,9 +186,7 @@ class Rest:
     def _connection(self) -> http.client.HTTPConnection:
         if self._idle is not None:
             connection, self._idle = self._idle, None
-            if not _has_hung_up(connection):
-                return connection
-            connection.close()
+            return connection
         if self._tls is not None:
             return http.client.HTTPSConnection(self._host, self._port, timeout=self.timeout_seconds, context=self._tls)
         return http.client.HTTPConnection(self._host, self._port, timeout=self.timeout_seconds)

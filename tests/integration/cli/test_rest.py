@@ -89,28 +89,6 @@ def test_paths_are_encoded_once(rest: Rest) -> None:
     assert rest.call("GET", "/api/v1/a b", query={"q": "x&y", "none": None}) == "/api/v1/a%20b?q=x%26y"
 
 
-def test_a_write_after_a_pause_is_not_sent_to_a_connection_that_the_server_has_closed() -> None:
-    has_hung_up = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(30)
-
-        def answer_and_hang_up() -> None:
-            for header in (b"", b"Connection: close\r\n"):
-                connection, _ = server.accept()
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + header + b"\r\n{}")
-                has_hung_up.set()
-
-        answering = threading.Thread(target=answer_and_hang_up, daemon=True)
-        answering.start()
-        rest = Rest(f"http://127.0.0.1:{server.getsockname()[1]}", "key")
-        assert rest.call("GET", "/before") == {}
-        assert has_hung_up.wait(30)
-        assert rest.call("PUT", "/after", body={}) == {}
-        answering.join()
-
-
 def test_a_list_is_read_to_its_last_page(rest: Rest) -> None:
     assert list(rest.items("/things")) == [1, 2, 3]
 
