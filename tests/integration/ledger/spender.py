@@ -1,7 +1,8 @@
-"""A process that spends: `python spender.py DSN BILL WIDTH`.
+"""A process that spends: `python spender.py DSN BILL WIDTH [ANSWERS]`, once it is told to on standard input.
 
-Each call that goes out is one line of the bill (call, cost, epoch), written by the upstream before it answers. With
-`asleep` in place of the width it stops itself with calls about to go out, and says what it does when it goes on.
+Each call that goes out is one line of the bill (call, cost, epoch), written by the upstream before it answers; after so
+many answers it gives no more. With `asleep` in place of the width the process stops itself with calls about to go out,
+and says what it does when it goes on.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from aspora.meta.errors import BudgetExceeded, Unavailable
 
 CAP_MICRO_USD = 5_000_000
 HOLD_MICRO_USD = 40_000
+FOR_EVER_SECONDS = 3600
 LIMITS = (
     Limit(Scope(ScopeKind.SKILL, "wealth/create-goal"), Window.MONTH, CAP_MICRO_USD),
     Limit(Scope(ScopeKind.PLATFORM, ""), Window.MONTH, None),
@@ -31,13 +33,15 @@ TERMS = Terms(ttl_seconds=3, margin_seconds=1, tick_seconds=0.1, patience_second
 class Upstream:
     """Charges what it likes, up to the bound."""
 
-    def __init__(self, bill: Path) -> None:
+    def __init__(self, bill: Path, *, answers: float) -> None:
         self._bill = os.open(bill, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._answers = answers
 
     async def call(self, name: str, epoch: int) -> int:
         cost = random.randint(1, HOLD_MICRO_USD)
         os.write(self._bill, f"{name} {cost} {epoch}\n".encode())
-        await asyncio.sleep(random.uniform(0, 0.05))
+        self._answers -= 1
+        await asyncio.sleep(random.uniform(0, 0.05) if self._answers >= 0 else FOR_EVER_SECONDS)
         return cost
 
 
@@ -79,7 +83,7 @@ async def sleep_on_it(ledger: Escrow) -> None:
     await ledger.release(again)
 
 
-async def main(dsn: str, bill: str, width: str) -> None:
+async def main(dsn: str, bill: str, width: str, answers: str = "inf") -> None:
     stop = asyncio.Event()
     async with await Database.open(dsn, max_size=4) as database:
         ledger = await Escrow.open(
@@ -87,10 +91,11 @@ async def main(dsn: str, bill: str, width: str) -> None:
         )
         running = asyncio.create_task(ledger.run(stop))
         print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
         if width == "asleep":
             await sleep_on_it(ledger)
         else:
-            upstream = Upstream(Path(bill))
+            upstream = Upstream(Path(bill), answers=float(answers))
             await asyncio.gather(*(spend(ledger, upstream) for _ in range(int(width))))
         stop.set()
         await running

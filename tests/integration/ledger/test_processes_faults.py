@@ -21,7 +21,7 @@ from aspora.ledger.doubts import LedgerDoubts
 IS_FULL = os.environ.get("ASPORA_TEST_FAULTS") == "full"
 WIDTH = 500 if IS_FULL else 16
 SAMPLE_SECONDS = 0.05
-Start = Callable[[str], Awaitable[asyncio.subprocess.Process]]
+Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,11 @@ def charges(bill: Path) -> list[Charge]:
 async def start(dsn: str, tmp_path: Path) -> AsyncGenerator[Start]:
     started: list[asyncio.subprocess.Process] = []
 
-    async def start(width: str) -> asyncio.subprocess.Process:
+    async def start(*arguments: str) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, spender.__file__, dsn, str(tmp_path / "bill"), width, stdout=asyncio.subprocess.PIPE
+            *(sys.executable, spender.__file__, dsn, str(tmp_path / "bill"), *arguments),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         started.append(process)
         await expect(process, "ready")
@@ -58,6 +60,13 @@ async def start(dsn: str, tmp_path: Path) -> AsyncGenerator[Start]:
 async def expect(process: asyncio.subprocess.Process, line: str) -> None:
     assert process.stdout is not None
     assert (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip() == line
+
+
+def begin(*processes: asyncio.subprocess.Process) -> None:
+    """All are ready: now they spend."""
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
 
 
 async def until(reached: Callable[[], Awaitable[bool]], *, within_seconds: float = 30) -> None:
@@ -76,11 +85,14 @@ async def sample(site: Site, seen: list[dict[str, Any]]) -> None:
 async def test_a_cap_holds_when_one_of_two_processes_is_killed(site: Site, start: Start, tmp_path: Path) -> None:
     seen: list[dict[str, Any]] = []
     sampling = asyncio.create_task(sample(site, seen))
-    victim, survivor = await asyncio.gather(start(str(WIDTH)), start(str(WIDTH)))
+    # However late it is killed, calls of the victim's are under way: its upstream ceases to answer.
+    victim, survivor = await asyncio.gather(start(str(WIDTH), str(WIDTH)), start(str(WIDTH)))
+    begin(victim, survivor)
 
     async def is_under_way() -> bool:
         rows = await site.rows("select spent from ledger_accounts where scope_kind = 'skill'")
-        return bool(rows) and rows[0]["spent"] > spender.CAP_MICRO_USD // 5
+        both = (tmp_path / "bill").exists() and len({charge.epoch for charge in charges(tmp_path / "bill")}) == 2
+        return both and bool(rows) and rows[0]["spent"] > spender.CAP_MICRO_USD // 5
 
     await until(is_under_way)
     victim.send_signal(signal.SIGKILL)
@@ -108,6 +120,7 @@ async def test_a_cap_holds_when_one_of_two_processes_is_killed(site: Site, start
 
 async def test_a_process_asleep_beyond_its_lease_sends_nothing(site: Site, start: Start) -> None:
     sleeper = await start("asleep")
+    begin(sleeper)
     await expect(sleeper, "may send 3")
 
     async def is_swept() -> bool:
