@@ -55,10 +55,22 @@ def _is_fact(value: Any) -> bool:
     return value not in ("", None) and not isinstance(value, (dict, list))
 
 
-def event_line(execution: Wire, event: Wire, *, branch: str) -> str:
-    """One event as a line of the tree."""
+def event_lines(execution: Wire, event: Wire, *, branch: str) -> list[str]:
+    """One event as a line of the tree; where a handler broke stands below it."""
     offset = offset_text(execution["metadata"]["creationTimestamp"], event["at"])
-    return f"{branch} {offset:>9}  {event_text(event)}"
+    trunk = "│" if branch.startswith("├") else " "
+    details: Wire = (event.get("data") or {}).get("details") or {}
+    below = clean(str(details.get("traceback") or "")).splitlines()
+    return [f"{branch} {offset:>9}  {event_text(event)}", *(f"{trunk}{'':11}  {line}".rstrip() for line in below)]
+
+
+def failure_lines(execution: Wire) -> list[str]:
+    """What a failed execution says of itself."""
+    status: Wire = execution["status"]
+    if status["state"] == "Succeeded" or not status.get("message"):
+        return []
+    said = clean(str(status["message"])).splitlines()
+    return [f"   {'because: ' if i == 0 else ' ' * 9}{line}" for i, line in enumerate(said)]
 
 
 def tree(execution: Wire, events: Iterable[Wire]) -> list[str]:
@@ -71,7 +83,7 @@ def tree(execution: Wire, events: Iterable[Wire]) -> list[str]:
         if several and number != attempt:
             lines.append(f"├─ attempt {number}")
         attempt = number
-        lines.append(event_line(execution, event, branch="└─" if i == len(listed) - 1 else "├─"))
+        lines += event_lines(execution, event, branch="└─" if i == len(listed) - 1 else "├─")
     stages: Wire = execution["status"].get("stages") or {}
     if stages:
         lines.append("   stages: " + " · ".join(f"{name} {duration_text(float(ms))}" for name, ms in stages.items()))

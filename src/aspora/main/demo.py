@@ -87,6 +87,8 @@ def _golden_cases(domain: str, folder: Path) -> Iterator[Case]:
     for line in path.read_text().splitlines() if path.is_file() else ():
         if line.strip():
             case = json.loads(line)
+            if case.get("expect", {}).get("success") is False:
+                continue
             given = case["input"]
             asked = {"userMessage": given.get("user_message", ""), "metadata": given.get("metadata", {})}
             yield Case(domain, folder.name, asked, case.get("description", ""))
@@ -100,7 +102,7 @@ def _eval_cases(domain: str, folder: Path) -> Iterator[Case]:
 
 
 def cases_of(domain: str, folder: Path) -> list[Case]:
-    """The first few questions that a skill brings along."""
+    """The first few questions that a skill brings along and has an answer to: not those that it is to refuse."""
     return [*_golden_cases(domain, folder), *_eval_cases(domain, folder)][:CASES_A_SKILL]
 
 

@@ -9,7 +9,7 @@ from aspora.cli.app import Cli
 from aspora.cli.executing import events_path, has_ended
 from aspora.cli.rest import Rest
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, execution_word, named, split_name
-from aspora.cli.trace import event_line, heading, tree
+from aspora.cli.trace import event_lines, failure_lines, heading, tree
 
 EXAMPLES = """examples:
   aspora logs EXEC-20260218120000-7f3a09c1
@@ -66,7 +66,7 @@ def _show(cli: Cli, rest: Rest, execution: dict[str, Any], *, follow: bool, as_j
     if as_json:
         cli.out.json({"execution": execution, "events": events})
         return
-    for text in tree(execution, events):
+    for text in [*tree(execution, events), *failure_lines(execution)]:
         cli.out.line(text)
 
 
@@ -74,10 +74,13 @@ def _stream(cli: Cli, rest: Rest, execution: dict[str, Any]) -> None:
     """Events as they happen, then the execution as it ended."""
     cli.out.line(heading(execution))
     for event in rest.stream(events_path(execution), query={"follow": "true"}):
-        cli.out.line(event_line(execution, event, branch="├─"))
+        for text in event_lines(execution, event, branch="├─"):
+            cli.out.line(text)
         cli.out.stdout.flush()
     ended = rest.call("GET", f"/api/v1/executions/{execution['metadata']['name']}")
     cli.out.line(f"└─ {heading(ended)}")
+    for text in failure_lines(ended):
+        cli.out.line(text)
 
 
 def _follow_skill(cli: Cli, rest: Rest, base: str, skill: str, *, as_json: bool) -> None:
