@@ -49,6 +49,8 @@ def print_execution(out: Output, execution: Wire, *, recorded: bool = True) -> N
             out.line(text)
     out.line()
     reason = f" ({status['reason']})" if status.get("reason") not in {None, "", state} else ""
+    if state == "Succeeded" and not succeeded(execution):
+        reason = " (the skill says that it could not: success is false)"
     facts = [("State", state + reason), ("Revision", spec.get("revision", "")), ("Class", spec.get("class", ""))]
     if result.get("confidence") is not None:
         facts.append(("Confidence", f"{result['confidence']:g}"))

@@ -80,3 +80,16 @@ def test_a_result_can_not_drive_the_terminal_either() -> None:
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "aspora logs EXEC-1" in text
+
+
+@pytest.mark.parametrize(("success", "says"), [(True, False), (False, True)])
+def test_a_skill_that_says_that_it_could_not_is_told_apart(success: bool, says: bool) -> None:
+    out = Output(io.StringIO(), io.StringIO())
+    execution = {
+        "metadata": {"name": "EXEC-1"},
+        "spec": {"revision": "r", "class": "inline"},
+        "status": {"state": "Succeeded", "result": {"message": "m", "success": success}, "durationMs": 3.0},
+    }
+    print_execution(out, execution)
+    text = out.stdout.getvalue()  # type: ignore[attr-defined]
+    assert ("success is false" in text) is says
