@@ -70,9 +70,13 @@ class Applied:
     warnings: tuple[str, ...] = ()
 
 
-def intent(wanted: Wire) -> dict[str, Any]:
-    """What a manifest has an opinion on: all it says, but for what the server owns."""
-    metadata = {k: v for k, v in wanted["metadata"].items() if k not in SERVER_OWNED and v}
+def intent(wanted: Wire, *, found: Wire | None = None) -> dict[str, Any]:
+    """What a manifest has an opinion on: all it says, but for what the server owns.
+
+    One that names the version it is based on means that: when the object is there, the server refuses a stale one.
+    """
+    based_on = {"resourceVersion"} if found is not None else set[str]()
+    metadata = {k: v for k, v in wanted["metadata"].items() if (k not in SERVER_OWNED or k in based_on) and v}
     return {**{k: v for k, v in wanted.items() if k != "status"}, "metadata": metadata}
 
 
@@ -149,7 +153,8 @@ class Applier:
             try:
                 return self._write(resource, wanted)
             except (Conflict, AlreadyExists) as e:
-                if any(detail.reason == FIELD_CONFLICT for detail in e.details):
+                is_pinned = "resourceVersion" in wanted.object["metadata"]
+                if is_pinned or any(detail.reason == FIELD_CONFLICT for detail in e.details):
                     raise
                 self._sleep(pause_seconds)
         return self._write(resource, wanted)
@@ -165,7 +170,9 @@ class Applier:
                 return Applied(wanted.object, "created", warnings=(NEW_DOMAIN,))
         if found is not None and wanted.if_absent:
             return Applied(found, "unchanged", found)
-        new: Wire = self._rest.call("PATCH", path, body=intent(wanted.object), query=self._query, headers=APPLY)
+        new: Wire = self._rest.call(
+            "PATCH", path, body=intent(wanted.object, found=found), query=self._query, headers=APPLY
+        )
         if found is not None:
             return Applied(new, "unchanged" if comparable(new) == comparable(found) else "configured", found)
         if resource["name"] == "domains":

@@ -6,7 +6,7 @@ One thing that can't be read never hides the others: `find_wanted` gives what it
 import os
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,16 @@ class Refused:
 
 @dataclass(slots=True)
 class Found:
-    """All that a path holds: domains first, then the rest in order."""
+    """All that a path holds: domains first, then the rest in order.
+
+    Attributes:
+        passed_over: Files that may have been something to apply once: whoever deletes what is not there any more must
+            not take them for that.
+    """
 
     wanted: list[Wanted] = field(default_factory=list[Wanted])
     refused: list[Refused] = field(default_factory=list[Refused])
+    passed_over: list[str] = field(default_factory=list[str])
 
 
 def load_wanted(path: str | Path, *, domain: str = "") -> list[Wanted]:
@@ -78,7 +84,17 @@ def find_wanted(path: str, *, domain: str = "", lenient: bool = False) -> Found:
     else:
         _add_folders(found, Path(path), domain=domain, lenient=lenient)
     found.wanted.sort(key=lambda w: w.object["kind"] != "Domain")
+    found.passed_over += _passed_over(Path(path), {w.source.partition(":")[0] for w in (*found.wanted, *found.refused)})
     return found
+
+
+def _passed_over(folder: Path, read: Set[str]) -> Iterator[str]:
+    """Manifests that say no kind, and links that lead nowhere: damaged, perhaps, and not gone."""
+    for path in sorted((*folder.glob("*"), *folder.glob("*/*"))) if folder.is_dir() else ():
+        is_manifest = path.parent == folder and path.suffix in MANIFEST_SUFFIXES and not is_domain(folder)
+        is_nowhere = path.is_symlink() and not path.exists()
+        if is_nowhere or (is_manifest and not (folder / "SKILL.md").is_file() and str(path) not in read):
+            yield shown_path(path)
 
 
 def parse_manifests(text: str, *, shown: str, domain: str = "") -> Found:

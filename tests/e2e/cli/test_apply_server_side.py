@@ -90,6 +90,29 @@ def test_pruning_takes_what_is_not_there_any_more(aspora: Aspora, tmp_path: Path
     assert "nothing is pruned" in broken.err
 
 
+def test_nothing_is_pruned_beside_a_damaged_manifest(aspora: Aspora, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(domain("whole", team="damaged"))
+    (tmp_path / "b.yaml").write_text(domain("cut", team="damaged"))
+    aspora.ok("apply", "-f", str(tmp_path))
+    (tmp_path / "b.yaml").write_text("")
+    done = aspora.run("apply", "-f", str(tmp_path), "--prune", "-l", "team=damaged")
+    assert done.code == 4
+    assert "b.yaml can't be told for a manifest" in done.err
+    assert "domain/cut" in aspora.ok("get", "domains", "-o", "name")
+
+
+def test_a_manifest_of_a_stale_version_is_refused(aspora: Aspora, tmp_path: Path) -> None:
+    file = tmp_path / "d.yaml"
+    file.write_text(domain("stale", ownerTeam="people"))
+    aspora.ok("apply", "-f", str(file))
+    file.write_text(aspora.ok("get", "domain", "stale", "-o", "yaml").replace("people", "others"))
+    assert "configured" in aspora.ok("apply", "-f", str(file))
+    file.write_text(file.read_text().replace("others", "third"))
+    done = aspora.run("apply", "-f", str(file))
+    assert done.code == 4
+    assert "has changed" in done.err
+
+
 def edit(aspora: Aspora, editor: Path, *words: str) -> Done:
     """Run `aspora edit` with a program as the editor."""
     return Aspora(aspora.data_dir, {**aspora.environ, "EDITOR": str(editor)}).run("edit", *words)

@@ -98,6 +98,7 @@ WITH_SERVER = [
     Failure(("get", "executions", "--since", "yesterday"), USAGE, "--since 'yesterday' is not a time; write 30m"),
     Failure(("get", "executions", "--state", "runing"), REFUSED, "unknown state 'runing'; did you mean 'Running'?"),
     Failure(("describe", "execution", "EXEC-1"), REFUSED, "begins with 'EXEC-1'; 'aspora get executions' lists them"),
+    Failure(("run", "hr/one", "hi", "--idempotency-key", ""), USAGE, "--idempotency-key is empty, so that the skill"),
     Failure(("watch", "executions"), REFUSED, "can't be watched; a skill's are followed with 'aspora logs DOMAIN/SKILL'"),
     Failure(("explain", "skill.spec.runtim"), REFUSED, "skill.spec has no field 'runtim'; did you mean 'runtime'?"),
     Failure(("apply", "-f", "broken.yaml"), REFUSED, "Error: broken.yaml:3:1: is not YAML: did not find expected ',' or '}}'"),

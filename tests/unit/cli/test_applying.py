@@ -152,6 +152,12 @@ def test_what_the_server_owns_is_not_sent_back() -> None:
     }
 
 
+def test_a_manifest_that_names_a_version_is_held_to_it_where_the_object_is() -> None:
+    exported = {"kind": "Model", "metadata": {"name": "m", "resourceVersion": "7", "uid": "1"}, "spec": {}}
+    assert intent(exported, found=exported)["metadata"] == {"name": "m", "resourceVersion": "7"}
+    assert intent(exported)["metadata"] == {"name": "m"}, "a copy can be made of it elsewhere"
+
+
 def test_things_without_a_domain_go_where_they_are_told(gateway: Any) -> None:
     Applier(gateway, domain="team").apply(wanted("Skill", "s"))
     Applier(gateway, domain="team").apply(wanted("Model", "m"))

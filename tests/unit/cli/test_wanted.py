@@ -44,6 +44,24 @@ def test_domains_come_first(tmp_path: Path) -> None:
     assert found.wanted[0].source.endswith("objects.yaml:8")
 
 
+@pytest.mark.parametrize("text", ["", "\0\0\0", "apiVersio", "kind: Domain\nmetadata:\n  name: b\n"])
+def test_a_manifest_that_may_be_damaged_is_not_taken_for_gone(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.yaml").write_text(DOMAIN)
+    assert find_wanted(str(tmp_path)).passed_over == []
+    (tmp_path / "b.yaml").write_text(text)
+    (tmp_path / "c.yaml").symlink_to(tmp_path / "nowhere")
+    found = find_wanted(str(tmp_path))
+    assert [Path(name).name for name in found.passed_over] == ["b.yaml", "c.yaml"]
+    assert [w.name for w in found.wanted] == ["hr"]
+
+
+def test_a_skill_that_is_a_link_to_nowhere_is_not_taken_for_gone(tmp_path: Path) -> None:
+    create_skill(tmp_path, "hr/one", lang="markdown")
+    assert find_wanted(str(tmp_path)).passed_over == []
+    (tmp_path / "hr" / "two").symlink_to(tmp_path / "nowhere")
+    assert [Path(name).name for name in find_wanted(str(tmp_path)).passed_over] == ["two"]
+
+
 def test_the_lists_that_get_prints_come_back(tmp_path: Path) -> None:
     items = "".join(textwrap.indent(text, "  ").replace("  ", "- ", 1) for text in (DOMAIN, MODEL))
     found = find_wanted(manifest(tmp_path, f"apiVersion: aspora.dev/v1\nkind: ThingList\nitems:\n{items}"))

@@ -14,7 +14,7 @@ from aspora.cli.pruning import Prunable, prunable, prune
 from aspora.cli.rest import Rest
 from aspora.cli.snapshot import Snapshot, changes, snapshot
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, named
-from aspora.meta.errors import StatusError
+from aspora.meta.errors import Invalid, StatusError
 from aspora.meta.selectors import matches_labels, parse_selector
 
 EXAMPLES = """examples:
@@ -71,6 +71,7 @@ class Report:
 
     Attributes:
         objects: As the server has them now, or in a dry run would have them.
+        passed_over: Files that may be damaged manifests.
     """
 
     def __init__(self, cli: Cli, *, dry_run: bool, as_json: bool) -> None:
@@ -78,6 +79,7 @@ class Report:
         self._dry_run = dry_run
         self._as_json = as_json
         self.objects: list[Mapping[str, Any]] = []
+        self.passed_over: list[str] = []
         self._code = exit_codes.OK
         self._rows: list[Mapping[str, Any]] = []
         self._warnings: dict[str, list[str]] = {}
@@ -177,6 +179,11 @@ def _prune(args: argparse.Namespace, cli: Cli, rest: Rest, report: "Report") -> 
             "nothing is pruned, because not everything could be applied; mend what stands above and apply again"
         )
         return
+    if report.passed_over:
+        names = ", ".join(report.passed_over)
+        error = Invalid(f"nothing is pruned, because {names} can't be told for a manifest; mend or remove it")
+        report.refused("prune", error)
+        return
     for found in prunable(rest, report.objects, manager=args.field_manager, selector=args.selector):
         try:
             prune(rest, found, dry_run=args.dry_run)
@@ -198,6 +205,7 @@ def _apply(
         except StatusError as e:
             report.refused(path, e)
             continue
+        report.passed_over += found.passed_over
         for refused in found.refused:
             report.refused(refused.source, refused.error)
         chosen = [w for w in found.wanted if matches_labels(selector, w.object["metadata"].get("labels") or {})]

@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env", default="production", choices=("production", "staging"), help="the environment")
     parser.add_argument("--revision", help="this revision, whatever the route says")
     parser.add_argument("--durable", action="store_true", help="survive crashes, whatever the skill's class")
-    parser.add_argument("--idempotency-key", default="", metavar="KEY", help="the same key never runs twice (24 h)")
+    parser.add_argument("--idempotency-key", metavar="KEY", help="the same key never runs twice (24 h)")
     parser.add_argument("--detach", action="store_true", help="return at once with the execution's id")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, execute nothing")
     parser.add_argument("--local", action="store_true", help="from skills/DOMAIN/NAME, also when a server runs")
@@ -59,6 +59,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Decide where, then run there."""
     named([args.skill])
+    if args.idempotency_key == "":
+        raise ValueError("--idempotency-key is empty, so that the skill could run twice; give a key, or leave it out")
     folder = folder_of(args.skill, skills_root=cli.settings.skills_root)
     if folder is not None and (args.local or looks_like_a_path(args.skill)):
         return _run_folder(args, cli, folder)
