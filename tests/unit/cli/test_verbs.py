@@ -93,6 +93,14 @@ def test_a_trace_reads_as_a_tree() -> None:
     assert [line for line in lines if "attempt 2" in line]
 
 
+def test_what_a_handler_printed_stays_in_its_branch() -> None:
+    said = {"type": "Output", "data": {"text": "one\ntwo\n"}}
+    assert event_text(said) == "Output  text=one ⏎ two"
+    assert event_text({"type": "Log", "data": {"level": "info", "message": "hi\n", "fields": {"a": "b\nc\n"}}}) == (
+        "info  hi  a=b ⏎ c"
+    )
+
+
 @pytest.mark.parametrize("output", ["yaml", "json"])
 def test_objects_begin_as_people_write_them_however_they_come(output: str) -> None:
     came = {"kind": "Skill", "spec": {}, "status": {}, "metadata": {"name": "x"}, "apiVersion": "v", "more": 1}
