@@ -139,6 +139,33 @@ def test_a_data_directory_that_is_a_file(aspora: Aspora) -> None:
     assert "Traceback" not in done.err
 
 
+def test_a_data_directory_that_others_may_write_is_told_of(aspora: Aspora) -> None:
+    aspora.data_dir.mkdir(exist_ok=True)
+    aspora.data_dir.chmod(0o731)
+    assert "chmod go-w" in aspora.run("doctor").out
+    assert "chmod go-w" in aspora.run("up", "--detach").err
+    aspora.ok("down")
+    assert aspora.data_dir.stat().st_mode & 0o777 == 0o731
+
+
+def test_the_demo_makes_the_data_directory_as_closed_as_any_other_command(aspora: Aspora) -> None:
+    place = aspora.data_dir / "new"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aspora", "demo", "--data-dir", str(place)],
+        env=dict(aspora.environ),
+        cwd=REPO,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_until((place / "demo" / "aspora.lock").exists)
+        assert place.stat().st_mode & 0o777 == (0o711 if os.geteuid() == 0 else 0o700)
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=60)
+
+
 @pytest.mark.parametrize("after_seconds", [0.3, 1.8, 4.0] + ([0.1 * n for n in range(80)] if FAULTS else []))
 def test_ctrl_c_at_any_point_of_the_demo_leaves_nothing_running(aspora: Aspora, after_seconds: float) -> None:
     process = subprocess.Popen(

@@ -8,7 +8,7 @@ from typing import Any
 from aspora.cli.app import Cli
 from aspora.cli.columns import Layout, align, natural_widths
 from aspora.cli.output import clean
-from aspora.cli.printing import as_yaml, qualified_name, visible, without_managers
+from aspora.cli.printing import as_yaml, in_order, qualified_name, visible, without_managers
 from aspora.cli.rest import TABLE, Rest
 from aspora.cli.targets import Target
 from aspora.cli.verbs.get import list_query, pages
@@ -95,7 +95,7 @@ class _Objects:
         self._print(event["object"])
 
     def _print(self, obj: Wire) -> None:
-        shown = obj if self._keeps_managers else without_managers(obj)
+        shown = in_order(obj if self._keeps_managers else without_managers(obj))
         if self._output == "name":
             self._out.line(qualified_name(self._singular, shown))
         elif self._output == "json":

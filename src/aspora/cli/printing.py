@@ -9,6 +9,8 @@ from aspora.cli.output import Output, pairs
 Wire = Mapping[str, Any]
 Dump = Callable[..., str]
 
+_FIRST = ("apiVersion", "kind", "metadata", "spec", "status")
+
 
 def print_problems(out: Output, name: str, problems: Sequence[str]) -> None:
     """What is wrong with one thing, on standard error; a problem that begins with its file does not get it again."""
@@ -45,7 +47,7 @@ def qualified_name(singular: str, obj: Wire) -> str:
 
 def print_objects(out: Output, objects: Iterable[Wire], *, output: str, singular: str, dump_yaml: Dump) -> None:
     """Objects as JSON, YAML documents or names; one object alone is printed bare."""
-    items = list(objects)
+    items = [in_order(obj) for obj in objects]
     if output == "name":
         for obj in items:
             out.line(qualified_name(singular, obj))
@@ -53,6 +55,14 @@ def print_objects(out: Output, objects: Iterable[Wire], *, output: str, singular
         out.json(items[0] if len(items) == 1 else items)
     else:
         out.stdout.write("---\n".join(as_yaml(obj, dump_yaml) for obj in items))
+
+
+def in_order(obj: Wire) -> dict[str, Any]:
+    """An object, or a list of them, with what every object has first, as people write it; the rest as it came."""
+    ordered = {**{key: obj[key] for key in _FIRST if key in obj}, **obj}
+    if "items" in obj:
+        ordered["items"] = [in_order(item) for item in obj["items"]]
+    return ordered
 
 
 def as_yaml(obj: Any, dump_yaml: Dump) -> str:

@@ -39,9 +39,9 @@ def event_text(event: Wire) -> str:
     data: Wire = event.get("data") or {}
     parts = [f"{data['level']}" if event["type"] == "Log" and "level" in data else event["type"]]
     if data.get("message"):
-        parts.append(clean(str(data["message"])).replace("\n", " ⏎ "))
-    facts = [f"{k}={clean(str(v))}" for k, v in data.items() if k not in _HIDDEN and _is_fact(v)]
-    facts += [f"{k}={clean(str(v))}" for k, v in (data.get("fields") or {}).items()]
+        parts.append(_on_one_line(data["message"]))
+    facts = [f"{k}={_on_one_line(v)}" for k, v in data.items() if k not in _HIDDEN and _is_fact(v)]
+    facts += [f"{k}={_on_one_line(v)}" for k, v in (data.get("fields") or {}).items()]
     if "inputTokens" in data or "outputTokens" in data:
         facts.append(f"{data.get('inputTokens', 0)} tokens in, {data.get('outputTokens', 0)} out")
     if "costMicroUsd" in data:
@@ -49,6 +49,10 @@ def event_text(event: Wire) -> str:
     if data.get("durationMs") is not None:
         facts.append(duration_text(float(data["durationMs"])))
     return "  ".join([*parts, *facts])
+
+
+def _on_one_line(value: Any) -> str:
+    return clean(str(value)).rstrip("\n").replace("\n", " ⏎ ")
 
 
 def _is_fact(value: Any) -> bool:

@@ -121,7 +121,6 @@ class SkillReconciler:
             new["metadata"]["annotations"] = {FOLLOWS: _follows(skill)}
             new["spec"] = {"skill": skill["metadata"]["name"], "environment": ENVIRONMENT, "traffic": traffic}
             await self._create_once(new)
-            self._events.record(skill, "RouteMoved", f"{ENVIRONMENT} serves {revision}")
             return traffic
         if _already_follows(route, skill):
             return route["spec"].get("traffic", [])
@@ -131,8 +130,6 @@ class SkillReconciler:
             "ownerReferences": [_owner(skill)],
         }
         await self._client.update({**route, "metadata": metadata, "spec": {**route["spec"], "traffic": traffic}})
-        if route["spec"].get("traffic") != traffic:
-            self._events.record(skill, "RouteMoved", f"{ENVIRONMENT} serves {revision}")
         return traffic
 
     async def _create_once(self, obj: Wire) -> None:
@@ -160,8 +157,12 @@ class SkillReconciler:
             "latestVersion": revision["spec"]["version"],
             "conditions": [to_wire(c) for c in conditions],
         }
-        if new != old:
-            await self._client.update({**skill, "status": new}, status=True)
+        if new == old:
+            return
+        await self._client.update({**skill, "status": new}, status=True)
+        # Told by comparing with the status, not where the route is written, so that a person's rollback is told too.
+        if _serving(traffic) not in [c.get("message") for c in old.get("conditions", []) if c["type"] == READY]:
+            self._events.record(skill, "RouteMoved", _serving(traffic))
 
 
 def _reason(traffic: Traffic, *, latest: str) -> str:

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import pwd
+import shlex
 import stat
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -76,6 +77,17 @@ def prepare_data_dir(path: Path, *, uid: int) -> Path:
             f" name a new or empty folder with --data-dir or ASPORA_DATA_DIR"
         )
     return folder
+
+
+def exposure(folder: Path) -> str:
+    """What is wrong with the mode of a folder that others may write, and what would do; "" when nothing is."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return ""
+    return (
+        f"data directory {str(folder)!r} can be written by others (mode {mode:04o}): they could replace keys and data;"
+        f" close it: chmod go-w {shlex.quote(str(folder))}"
+    )
 
 
 def own_folder(path: Path, *, uid: int) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 from aspora.cli import exit_codes
 from aspora.cli.output import Output, pairs
 from aspora.cli.rest import Rest
-from aspora.db.data_dir import lock_is_held, prepare_data_dir
+from aspora.db.data_dir import exposure, lock_is_held, prepare_data_dir
 from aspora.main.endpoint import Endpoint, read_endpoint
 from aspora.main.listening import check_certificate, check_exposure
 from aspora.main.settings import Settings
@@ -62,6 +62,8 @@ def detach(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> 
     if already is not None:
         out.line(f"Aspora already runs at {already.url} (process {already.pid})")
         return exit_codes.OK
+    if exposed := exposure(data_dir):
+        out.note(exposed)
     log = data_dir / LOG_NAME
     handle = _open_log(log)
     since = os.fstat(handle).st_size

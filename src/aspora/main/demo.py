@@ -25,6 +25,7 @@ from aspora.cli.output import Output, Progress
 from aspora.cli.rest import Rest
 from aspora.cli.result import STATE_STYLES, cost_text, duration_text, succeeded
 from aspora.cli.wanted import load_wanted
+from aspora.db.data_dir import own_folder
 from aspora.main.children import ChildFailed
 from aspora.main.settings import Settings
 from aspora.main.up import Running, give_up_when_stopped, running, stop_on_signals
@@ -284,4 +285,6 @@ def demo(settings: Settings, out: Output) -> int:
     plan = Plan(folder, load_wanted(folder), _program())
     own = replace(settings, data_dir=settings.data_dir / "demo", port=0, url="", api_key="", log_level="warning")
     configure_logging(level="WARNING", form="console")
+    # First the one around it, as any other command makes it: as a mere folder on the way it would be open to others.
+    own_folder(settings.data_dir, uid=os.geteuid())
     return asyncio.run(_demo(own, out, plan))

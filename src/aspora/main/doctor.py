@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from aspora.db.data_dir import prepare_data_dir
+from aspora.db.data_dir import exposure, prepare_data_dir
 from aspora.main.control import running_endpoint
 from aspora.main.doctor_database import examine_database, key_files, leftovers, limits
 from aspora.main.finding import Finding
@@ -65,6 +65,8 @@ def _data_dir(settings: Settings) -> Finding:
     shown = f"{folder}, {free / 1e9:.1f} GB free"
     if free < MIN_FREE_BYTES:
         return Finding("Data directory", "warn", shown, "free some space: a full disk stops every write")
+    if exposed := exposure(folder):
+        return Finding("Data directory", "warn", shown, exposed)
     return Finding("Data directory", "ok", shown)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from aspora.cli import exit_codes
 from aspora.cli.output import Output
-from aspora.db.data_dir import prepare_data_dir
+from aspora.db.data_dir import exposure, prepare_data_dir
 from aspora.kit.registry import load_object
 from aspora.main.child import ROLES
 from aspora.main.endpoint import KEY_FILE_NAME
@@ -104,6 +104,8 @@ async def _keep_database(settings: Settings, out: Output) -> int:
     stop = asyncio.Event()
     stop_on_signals(stop, tell=out.note)
     data_dir = await asyncio.to_thread(prepare_data_dir, settings.data_dir, uid=os.geteuid())
+    if exposed := exposure(data_dir):
+        out.note(exposed)
     async with embedded_database(data_dir, out.note) as server:
         out.line(f"Aspora database is ready with data directory {data_dir} (process {os.getpid()})")
         out.stdout.flush()

@@ -20,7 +20,7 @@ from typing import Any
 from aspora.access.keys import mint_key
 from aspora.cli import exit_codes
 from aspora.cli.output import Output
-from aspora.db.data_dir import DataDirLock, prepare_data_dir
+from aspora.db.data_dir import DataDirLock, exposure, prepare_data_dir
 from aspora.db.embedded import EmbeddedPostgres
 from aspora.kit.supervise import uninterrupted, wait_for_event
 from aspora.main.children import Child, ChildFailed, ChildSpec, keep_running
@@ -151,6 +151,8 @@ async def running(settings: Settings, *, tell: Tell, stop: asyncio.Event) -> Asy
     check_exposure(settings)
     check_certificate(settings)
     data_dir = await asyncio.to_thread(prepare_data_dir, settings.data_dir, uid=os.geteuid())
+    if exposed := exposure(data_dir):
+        tell(exposed)
     with DataDirLock(data_dir):
         # What an Aspora that was killed left behind: nobody may act on its process id once a new one has the lock.
         remove_endpoint(data_dir)

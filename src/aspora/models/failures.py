@@ -4,7 +4,7 @@ from typing import ClassVar
 
 
 class ModelFailed(Exception):
-    """Base: no answer.
+    """A model call got no answer.
 
     Attributes:
         reason: CamelCase, machine-readable.

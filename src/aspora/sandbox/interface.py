@@ -39,15 +39,15 @@ class FailureReason(StrEnum):
     PROTOCOL_ERROR = "ProtocolError"
     """What it wrote is not the protocol: bad JSON, a wrong id, an overlong line."""
     OUTPUT_TOO_LARGE = "OutputTooLarge"
-    """It wrote more than `Limits.max_output_bytes`."""
+    """It logged and returned more than one execution may; the message says how much that is."""
     TIMED_OUT = "TimedOut"
     """It used up its wall time or its processor time."""
     MEMORY_EXCEEDED = "MemoryExceeded"
-    """It used up its memory, where the driver can tell."""
+    """It used up its memory, where the sandbox can tell."""
     TOO_MANY_PROCESSES = "TooManyProcesses"
-    """It had more processes than `Limits.max_processes`, where the driver can tell."""
+    """It had more processes and threads at once than one execution may, where the sandbox can tell."""
     CANCELLED = "Cancelled"
-    """`SandboxDriver.kill` ended it."""
+    """It was ended on request before it had an answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,34 @@ async def test_a_rollback_stays_until_the_skill_changes(client: ApiClient, admin
     assert (await traffic(client))[0]["revision"] == second
 
 
+class Told:
+    """Keeps what was told."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def record(self, _obj: Wire, reason: str, message: str, *, type_: str = "Normal") -> None:
+        self.events.append((reason, message))
+
+
+async def test_each_move_of_production_is_told_once_whoever_moved_it(client: ApiClient, admin: ApiClient) -> None:
+    told = Told()
+    reconciler = SkillReconciler(client, SystemClock(), told)
+    moves: list[str] = []
+    for content in "ab":
+        await put(admin, skill(content))
+        await reconciler.reconcile(TOY)
+        moves.append((await traffic(client))[0]["revision"])
+    route = await admin.get("Route", "toy.production", domain="default")
+    back = [{"revision": moves[0], "shareBp": 10_000}]
+    await admin.update({**route, "spec": {**route["spec"], "traffic": back}})
+    for _ in range(2):
+        await reconciler.reconcile(TOY)
+    assert [message for reason, message in told.events if reason == "RouteMoved"] == [
+        f"production serves {revision} 100 %" for revision in (*moves, moves[0])
+    ]
+
+
 async def test_a_skill_that_is_made_anew_deploys_though_its_generations_begin_again(
     client: ApiClient, admin: ApiClient
 ) -> None:

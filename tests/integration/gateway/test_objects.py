@@ -4,7 +4,13 @@ import asyncio
 import io
 from typing import Any
 
+import pytest
 from tests.integration.gateway.conftest import PACKED
+
+from aspora.gateway.history.contract import SCHEMAS as HISTORY_SCHEMAS
+from aspora.gateway.objects.discovery import RECORDS
+from aspora.gateway.objects.resources import ResourceInfo
+from aspora.gateway.serve.contract import SCHEMAS as EXECUTION_SCHEMAS
 
 DIGEST = PACKED["a"].digest
 
@@ -188,6 +194,14 @@ async def test_every_kind_answers_every_form(api: Any) -> None:
         assert explained.status == 200
         assert all(f["description"] for f in explained.json()["fields"]), explained.body
     assert {"skills", "executions", "nodes"} <= {r["name"] for r in resources}
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.plural)
+async def test_explain_says_where_the_fields_of_a_record_are_described(api: Any, record: ResourceInfo) -> None:
+    answer = await api.get(f"/api/v1/explain/{record.plural}")
+    assert answer.status == 404
+    assert f"components.schemas.{record.kind}," in answer.json()["message"]
+    assert record.kind in {**EXECUTION_SCHEMAS, **HISTORY_SCHEMAS}
 
 
 async def test_explain_goes_deep(api: Any) -> None:

@@ -1,8 +1,12 @@
 import argparse
+import io
 from typing import Any
 
 import pytest
+import yaml
 
+from aspora.cli.output import Output
+from aspora.cli.printing import print_objects
 from aspora.cli.targets import parse_target, split_name
 from aspora.cli.trace import event_text, tree
 from aspora.cli.verbs.apply import paths_of
@@ -87,6 +91,27 @@ def test_a_trace_reads_as_a_tree() -> None:
     assert "\x1b" not in "".join(lines)
     assert lines[-1].strip() == "stages: process 40 ms"
     assert [line for line in lines if "attempt 2" in line]
+
+
+def test_what_a_handler_printed_stays_in_its_branch() -> None:
+    said = {"type": "Output", "data": {"text": "one\ntwo\n"}}
+    assert event_text(said) == "Output  text=one ⏎ two"
+    assert event_text({"type": "Log", "data": {"level": "info", "message": "hi\n", "fields": {"a": "b\nc\n"}}}) == (
+        "info  hi  a=b ⏎ c"
+    )
+
+
+@pytest.mark.parametrize("output", ["yaml", "json"])
+def test_objects_begin_as_people_write_them_however_they_come(output: str) -> None:
+    came = {"kind": "Skill", "spec": {}, "status": {}, "metadata": {"name": "x"}, "apiVersion": "v", "more": 1}
+    order = ["apiVersion", "kind", "metadata", "spec", "status", "more"]
+    for shown in (came, {"kind": "SkillList", "items": [came], "metadata": {}, "apiVersion": "v"}):
+        out = Output(io.StringIO(), io.StringIO())
+        print_objects(out, [shown], output=output, singular="skill", dump_yaml=yaml.safe_dump)
+        printed = yaml.safe_load(out.stdout.getvalue())  # type: ignore[attr-defined]
+        inner = printed["items"][0] if "items" in printed else printed
+        assert list(inner) == order
+        assert list(printed)[:3] == order[:3]
 
 
 def test_model_calls_show_tokens_cost_and_time() -> None:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from aspora.db.data_dir import DataDirLock, default_data_dir, first_closed, lock_is_held, own_folder, prepare_data_dir
+from aspora.db.data_dir import (
+    DataDirLock,
+    default_data_dir,
+    exposure,
+    first_closed,
+    lock_is_held,
+    own_folder,
+    prepare_data_dir,
+)
 from aspora.db.os_user import OsUser
 from aspora.meta.errors import Conflict, Forbidden, Unavailable
 
@@ -42,6 +50,17 @@ def test_a_new_folder_is_made_and_an_existing_ones_mode_is_left_alone(tmp_path: 
     prepare_data_dir(made, uid=uid)
     assert stat.S_IMODE(made.stat().st_mode) == 0o750
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702])
+def test_a_folder_that_others_may_write_is_told_of_and_left_as_it_is(tmp_path: Path, mode: int) -> None:
+    folder = prepare_data_dir(tmp_path / "my data", uid=os.geteuid())
+    assert exposure(folder) == ""
+    folder.chmod(mode)
+    said = exposure(prepare_data_dir(folder, uid=os.geteuid()))
+    assert f"mode {mode:04o}" in said
+    assert said.endswith(f"chmod go-w '{folder}'")
+    assert stat.S_IMODE(folder.stat().st_mode) == mode
 
 
 def test_somebody_elses_folder_is_refused_with_both_names(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from aspora.apis.fields import FieldDoc, explain
 from aspora.apis.kind import Kind
 from aspora.gateway.objects.resources import ResourceInfo, Resources, resource_info
-from aspora.meta.errors import API_VERSION
+from aspora.meta.errors import API_VERSION, NotFound
 
 RECORDS = (
     ResourceInfo("audit", "audit", "AuditEvent", "Cluster", ("list",)),
@@ -24,6 +24,20 @@ def resource_list(resources: Resources, records: Sequence[ResourceInfo] = RECORD
         "kind": "APIResourceList",
         "resources": [info.to_wire() for info in sorted(infos, key=lambda i: i.plural)],
     }
+
+
+def refuse_record(plural: str) -> None:
+    """Nothing, unless a record has this plural: the models of kinds alone are explained.
+
+    Raises:
+        NotFound: It is a record; says where its fields are described.
+    """
+    for record in RECORDS:
+        if record.plural == plural:
+            raise NotFound(
+                f"{plural!r} are records, and only kinds are explained; their fields stand in GET /openapi.json under"
+                f" components.schemas.{record.kind}, and on one of them: aspora get {plural} -o yaml"
+            )
 
 
 def explanation(kind: Kind, path: str) -> Mapping[str, Any]:

@@ -29,7 +29,7 @@ from aspora.gateway.http import (
 from aspora.gateway.json_body import parse_json_object
 from aspora.gateway.objects import contract
 from aspora.gateway.objects.apply import APPLY_PATCH_TYPE, ObjectApplies
-from aspora.gateway.objects.discovery import explanation, resource_list
+from aspora.gateway.objects.discovery import explanation, refuse_record, resource_list
 from aspora.gateway.objects.forms import event_body, list_body, object_body
 from aspora.gateway.objects.hidden import check_fields
 from aspora.gateway.objects.identity import can_i_body, who_am_i
@@ -78,7 +78,9 @@ class ObjectDoor:
     async def explain(self, request: Request) -> Response:
         """The fields of a kind; `path` goes deeper."""
         query = query_of(request, ("path",))
-        kind = self.resources.kind_of(request.path_params["plural"])
+        plural = request.path_params["plural"]
+        refuse_record(plural)
+        kind = self.resources.kind_of(plural)
         return json_response(explanation(kind, query.get("path", "")))
 
     async def who_am_i(self, request: Request) -> Response:
