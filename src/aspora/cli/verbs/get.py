@@ -98,7 +98,10 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     rest = cli.rest()
     resource = rest.resource(word)
     domain = "" if args.all_domains else args.domain or ("" if names else cli.settings.domain)
-    targets = [parse_target(resource, n, domain=domain, default_domain=cli.settings.domain) for n in names or [""]]
+    targets = [
+        parse_target(resource, n, domain=domain, default_domain=cli.settings.domain, all_domains=args.all_domains)
+        for n in names or [""]
+    ]
     if args.watch:
         follow: Any = cli.load("aspora.cli.following:follow")
         follow(args, cli, rest, _one(targets))
