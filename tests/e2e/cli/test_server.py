@@ -259,7 +259,8 @@ def test_detached_then_followed_then_cancelled(aspora: Aspora, sleeper: str) -> 
         assert "Cancelled" in aspora.ok("cancel", name[:-2])
         rest = list(lines)
     assert "Cancelled" in rest[-1]
-    assert "Cancelled" in aspora.ok("cancel", name)
+    assert "Cancelled" in aspora.ok("cancel", f"execution/slow/{name}")
+    assert name in aspora.ok("logs", f"execution/slow/{name}")
 
 
 def test_ctrl_c_leaves_the_execution_running_and_says_so(aspora: Aspora, sleeper: str) -> None:
