@@ -217,6 +217,20 @@ def test_unknown_skills_name_the_way_out(aspora: Aspora) -> None:
     assert "create-gaol" in done.err
 
 
+def test_a_name_without_its_domain_is_found_where_it_is(aspora: Aspora) -> None:
+    done = aspora.run("run", "order-details", "x")
+    assert (done.code, done.err) == (
+        4,
+        "Error: skill 'order-details' not found in domain 'default'; did you mean 'ecm/order-details'?\n",
+    )
+    key = aspora.ok("create", "apikey", "near", "--role", "operator", "-d", "default", "--expires", "1h").strip()
+    blind = Aspora(aspora.data_dir, {**aspora.environ, "ASPORA_API_KEY": key})
+    refused = blind.run("run", "order-details", "x")
+    assert refused.code == 4
+    assert "not found in domain 'default'" in refused.err
+    assert "ecm" not in refused.err
+
+
 @pytest.fixture(scope="module")
 def sleeper(aspora: Aspora, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A skill that runs as long as it is told."""
