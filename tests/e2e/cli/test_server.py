@@ -231,6 +231,19 @@ def test_a_name_without_its_domain_is_found_where_it_is(aspora: Aspora) -> None:
     assert "ecm" not in refused.err
 
 
+def test_a_mistyped_skill_of_executions_is_noticed(aspora: Aspora) -> None:
+    for output in ("table", "json"):
+        done = aspora.run("get", "executions", "--skill", "ecm/order-detials", "-o", output)
+        assert done.code == 0
+        assert done.err.splitlines()[0] == (
+            "Warning: there is no skill 'ecm/order-detials'; did you mean 'ecm/order-details'?"
+        )
+    plain = aspora.run("get", "executions", "--skill", "zzz", "-o", "name")
+    assert plain.err == "Warning: there is no skill 'zzz'; see: aspora get skills\n"
+    known = aspora.run("get", "executions", "--skill", "order-details", "--state", "Failed", "-o", "name")
+    assert (known.out, known.err) == ("", "")
+
+
 @pytest.fixture(scope="module")
 def sleeper(aspora: Aspora, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A skill that runs as long as it is told."""
