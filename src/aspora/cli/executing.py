@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aspora.cli.rest import ConnectionLost, Rest
+from aspora.cli.targets import execution_word, split_name
+from aspora.client.paths import object_path
 from aspora.meta.errors import Unavailable
 
 Wire = Mapping[str, Any]
@@ -28,6 +30,21 @@ def events_path(execution: Wire) -> str:
     """Where its events are."""
     metadata = execution["metadata"]
     return f"/api/v1/domains/{metadata['domain']}/executions/{metadata['name']}/events"
+
+
+def is_execution(word: str) -> bool:
+    """Whether a word names an execution rather than a skill, whose name has no upper case."""
+    return word.rpartition("/")[2].startswith("EXEC-") or word.upper().startswith("EXEC-")
+
+
+def execution_path(word: str, *, domain: str = "") -> str:
+    """Where an execution is: by its id or the beginning of one, alone, as `hr/EXEC-…` or as `-o name` prints it.
+
+    Raises:
+        ValueError: It is no name, or two different domains were given.
+    """
+    where, name = split_name(word.removeprefix("execution/"), domain=domain)
+    return object_path("executions", execution_word(name), domain=where)
 
 
 class Submission:

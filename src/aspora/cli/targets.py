@@ -70,13 +70,23 @@ def execution_word(word: str) -> str:
     return word[:5].upper() + word[5:].lower()
 
 
-def parse_target(resource: Mapping[str, Any], name: str, *, domain: str, default_domain: str) -> Target:
-    """One object: its domain from the name, `-d`, the settings, or `default`; an execution's id needs none."""
+def parse_target(
+    resource: Mapping[str, Any], name: str, *, domain: str, default_domain: str, all_domains: bool = False
+) -> Target:
+    """One object: its domain from the name, `-d`, the settings, or `default`; an execution's id needs none.
+
+    Raises:
+        ValueError: It is no name, its domain does not fit, or it needs one and every domain was asked for.
+    """
     where, plain = split_name(name, domain=domain) if name else (domain, "")
     if resource["scope"] == "Cluster":
         if where:
             raise ValueError(f"{resource['name']} belong to the whole cluster; leave the domain out")
         return Target(resource, "", plain)
     if plain and not where and resource["scope"] == "Domain" and resource["kind"] != "Execution":
+        if all_domains:
+            raise ValueError(
+                f"-A lists every domain, and {quoted(plain)} is one name; write DOMAIN/{plain}, or -d DOMAIN"
+            )
         where = default_domain or DEFAULT_DOMAIN
     return Target(resource, where, plain)

@@ -21,13 +21,21 @@ class Target:
 
 
 async def resolve(
-    reader: ObjectReader, *, domain: str, skill: str, environment: str, user: str, pinned: str | None
+    reader: ObjectReader,
+    *,
+    domain: str,
+    skill: str,
+    environment: str,
+    user: str,
+    pinned: str | None,
+    seen_domains: frozenset[str] | None,
 ) -> Target:
     """Choose the revision.
 
     Args:
         user: Who asks: the same user gets the same revision while the shares stay.
         pinned: A revision asked for by name; the Route is not consulted then.
+        seen_domains: Whose skills the refusal of an unknown one may name; None for every domain's.
 
     Raises:
         NotFound: No such skill, no such revision, or no Route to that environment.
@@ -35,9 +43,7 @@ async def resolve(
         Unavailable: Production's Route is not made yet, or the Route sends this user to no revision that is there.
     """
     if await reader.get("Skill", skill, domain=domain) is None:
-        known = [s["metadata"]["name"] for s in await reader.list("Skill", domain=domain)]
-        near = did_you_mean(skill, known) or "; it has no skill yet: aspora apply -f FOLDER"
-        raise NotFound(f"skill {skill!r} not found in domain {domain!r}{near}")
+        raise await _no_skill(reader, domain=domain, skill=skill, seen_domains=seen_domains)
     if pinned is not None:
         return await _pinned(reader, domain=domain, skill=skill, revision=pinned)
     name = route_name(skill, environment)
@@ -57,6 +63,21 @@ async def resolve(
             + _how_to_point(domain=domain, skill=skill, environment=environment)
         )
     return Target(revision, found["spec"]["skillSpec"])
+
+
+async def _no_skill(reader: ObjectReader, *, domain: str, skill: str, seen_domains: frozenset[str] | None) -> NotFound:
+    """The same name in another domain is nearer than a like one in this."""
+    places = [s["metadata"] for s in await reader.list("Skill")]
+    others = [
+        p["domain"] for p in places if p["name"] == skill and (seen_domains is None or p["domain"] in seen_domains)
+    ]
+    if others:
+        qualified = f"{others[0]}/{skill}"
+        near = f"; did you mean {qualified!r}?"
+    else:
+        known = [p["name"] for p in places if p["domain"] == domain]
+        near = did_you_mean(skill, known) or "; it has no skill yet: aspora apply -f FOLDER"
+    return NotFound(f"skill {skill!r} not found in domain {domain!r}{near}")
 
 
 async def _pinned(reader: ObjectReader, *, domain: str, skill: str, revision: str) -> Target:

@@ -150,6 +150,21 @@ def test_edit_gives_what_was_refused_back(aspora: Aspora, tmp_path: Path) -> Non
     assert "# spec.wrongField: " in notes.read_text()
 
 
+def test_an_edit_given_up_fails_with_the_reason(aspora: Aspora, tmp_path: Path) -> None:
+    file = tmp_path / "d.yaml"
+    file.write_text(domain("hopeless"))
+    aspora.ok("apply", "-f", str(file))
+    script = "sed -i 's/^  displayName: .*/  wrongField: x/' $file"
+    done = edit(aspora, editor_that(tmp_path, script), "domain", "hopeless")
+    assert (done.code, done.out) == (4, "")
+    given_up, kept, reason = done.err.splitlines()
+    assert given_up == "given up; nothing was changed"
+    assert "spec.wrongField: unknown field 'wrongField'" in reason
+    text = Path(kept.split("kept in ")[1])
+    assert "wrongField: x" in text.read_text()
+    text.unlink()
+
+
 def test_edit_keeps_the_text_when_it_can_not_be_sent(aspora: Aspora, tmp_path: Path) -> None:
     file = tmp_path / "d.yaml"
     file.write_text(domain("raced"))

@@ -92,6 +92,8 @@ WITHOUT_SERVER = [
 WITH_SERVER = [
     Failure(("get", "skil"), USAGE, "unknown kind 'skil'; did you mean 'skill'?"),
     Failure(("get", "skill", "x", "-d", "hr"), REFUSED, "Skill 'x' not found in domain 'hr'; see: aspora get skill"),
+    Failure(("get", "skill", "x", "-A"), USAGE, "-A lists every domain, and 'x' is one name; write DOMAIN/x, or -d DOMAIN"),
+    Failure(("watch", "skill", "x", "-A"), USAGE, "-A lists every domain, and 'x' is one name; write DOMAIN/x, or -d DOMAIN"),
     Failure(("get", "skills", "-d", "nowhere"), REFUSED, "domain 'nowhere' not found; create it with 'aspora create"),
     Failure(("get", "models", "-d", "hr"), USAGE, "models belong to the whole cluster; leave the domain out"),
     Failure(("get", "skills", "-l", "a b"), REFUSED, "a term that can't be read: 'a b'; write key=value"),

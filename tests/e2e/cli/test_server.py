@@ -217,6 +217,33 @@ def test_unknown_skills_name_the_way_out(aspora: Aspora) -> None:
     assert "create-gaol" in done.err
 
 
+def test_a_name_without_its_domain_is_found_where_it_is(aspora: Aspora) -> None:
+    done = aspora.run("run", "order-details", "x")
+    assert (done.code, done.err) == (
+        4,
+        "Error: skill 'order-details' not found in domain 'default'; did you mean 'ecm/order-details'?\n",
+    )
+    key = aspora.ok("create", "apikey", "near", "--role", "operator", "-d", "default", "--expires", "1h").strip()
+    blind = Aspora(aspora.data_dir, {**aspora.environ, "ASPORA_API_KEY": key})
+    refused = blind.run("run", "order-details", "x")
+    assert refused.code == 4
+    assert "not found in domain 'default'" in refused.err
+    assert "ecm" not in refused.err
+
+
+def test_a_mistyped_skill_of_executions_is_noticed(aspora: Aspora) -> None:
+    for output in ("table", "json"):
+        done = aspora.run("get", "executions", "--skill", "ecm/order-detials", "-o", output)
+        assert done.code == 0
+        assert done.err.splitlines()[0] == (
+            "Warning: there is no skill 'ecm/order-detials'; did you mean 'ecm/order-details'?"
+        )
+    plain = aspora.run("get", "executions", "--skill", "zzz", "-o", "name")
+    assert plain.err == "Warning: there is no skill 'zzz'; see: aspora get skills\n"
+    known = aspora.run("get", "executions", "--skill", "order-details", "--state", "Failed", "-o", "name")
+    assert (known.out, known.err) == ("", "")
+
+
 @pytest.fixture(scope="module")
 def sleeper(aspora: Aspora, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A skill that runs as long as it is told."""
@@ -259,7 +286,8 @@ def test_detached_then_followed_then_cancelled(aspora: Aspora, sleeper: str) -> 
         assert "Cancelled" in aspora.ok("cancel", name[:-2])
         rest = list(lines)
     assert "Cancelled" in rest[-1]
-    assert "Cancelled" in aspora.ok("cancel", name)
+    assert "Cancelled" in aspora.ok("cancel", f"execution/slow/{name}")
+    assert name in aspora.ok("logs", f"execution/slow/{name}")
 
 
 def test_ctrl_c_leaves_the_execution_running_and_says_so(aspora: Aspora, sleeper: str) -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from aspora.cli.executing import Submission, wait_for_end
+from aspora.cli.executing import Submission, execution_path, is_execution, wait_for_end
 from aspora.cli.rest import ConnectionLost
 from aspora.meta.errors import Unavailable
 
@@ -114,3 +114,23 @@ def test_a_gateway_that_stays_away_leaves_the_execution_to_itself(gateway: Any) 
     gateway.streams = [[Unavailable("gone")] for _ in range(200)]  # type: ignore[list-item]
     with pytest.raises(Unavailable, match="aspora logs EXEC-1"):
         wait_for_end(gateway, RUNNING, on_event=lambda _: None, monotonic=clock.monotonic, sleep=clock.sleep)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("exec-2026AB", "/api/v1/executions/EXEC-2026ab"),
+        ("hr/EXEC-2026", "/api/v1/domains/hr/executions/EXEC-2026"),
+        ("execution/hr/EXEC-2026", "/api/v1/domains/hr/executions/EXEC-2026"),
+        ("execution/EXEC-2026", "/api/v1/executions/EXEC-2026"),
+    ],
+)
+def test_an_execution_by_every_name_that_is_printed(word: str, expected: str) -> None:
+    assert is_execution(word)
+    assert execution_path(word) == expected
+
+
+def test_a_skill_is_no_execution_and_domains_must_agree() -> None:
+    assert not is_execution("hr/exec-report")
+    with pytest.raises(ValueError, match="leave one out"):
+        execution_path("execution/hr/EXEC-2026", domain="fraud")

@@ -6,8 +6,8 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli, report
-from aspora.cli.executing import has_ended
-from aspora.cli.targets import execution_word, named
+from aspora.cli.executing import execution_path, has_ended
+from aspora.cli.targets import named
 from aspora.meta.errors import StatusError
 
 EXAMPLES = """examples:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     names, rest, code = named(args.names), cli.rest(), exit_codes.OK
     for name in names:
         try:
-            path = f"/api/v1/executions/{execution_word(name)}/cancel"
+            path = f"{execution_path(name)}/cancel"
             found: Mapping[str, Any] = rest.call("POST", path, query={"wait": WAIT_SECONDS})
         except StatusError as e:
             code = report(e, cli.out)

@@ -84,15 +84,22 @@ class _Session:
         self._target, self._path, self._file = target, path, file
 
     def edit(self, shown: str) -> bool:
-        """Until the server takes it or the person gives up; True when nothing is left that they would miss."""
-        last = shown
+        """Until the server takes it; True when nothing is left that the person would miss.
+
+        Raises:
+            StatusError: The last refusal, when the person gives up.
+        """
+        last, refusal = shown, None
         self._file.write_text(HEADING + shown)
         while True:
             self._open_editor()
             text = self._file.read_text("utf-8", "replace")
             if _content(text) in {"", _content(last)}:
-                self._cli.out.note("nothing was changed" if last == shown else "given up; nothing was changed")
-                return last == shown
+                if refusal is not None:
+                    self._cli.out.note("given up; nothing was changed")
+                    raise refusal
+                self._cli.out.note("nothing was changed")
+                return True
             try:
                 self._send(text)
             except Conflict as e:
@@ -100,7 +107,7 @@ class _Session:
             except Unavailable:
                 raise
             except StatusError as e:
-                last = self._explained(text, e)
+                last, refusal = self._explained(text, e), e
                 continue
             return True
 

@@ -1,6 +1,7 @@
 """`aspora get`: objects and records."""
 
 import argparse
+import contextlib
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,8 @@ from aspora.cli.printing import print_objects, print_table, without_managers
 from aspora.cli.rest import TABLE, Rest
 from aspora.cli.targets import Target, add_domain_choice, add_output_option, named, parse_target
 from aspora.client.paths import object_path
-from aspora.meta.names import quoted
+from aspora.meta.errors import Forbidden
+from aspora.meta.names import nearest, quoted
 
 EXAMPLES = """examples:
   aspora get skills
@@ -98,7 +100,10 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     rest = cli.rest()
     resource = rest.resource(word)
     domain = "" if args.all_domains else args.domain or ("" if names else cli.settings.domain)
-    targets = [parse_target(resource, n, domain=domain, default_domain=cli.settings.domain) for n in names or [""]]
+    targets = [
+        parse_target(resource, n, domain=domain, default_domain=cli.settings.domain, all_domains=args.all_domains)
+        for n in names or [""]
+    ]
     if args.watch:
         follow: Any = cli.load("aspora.cli.following:follow")
         follow(args, cli, rest, _one(targets))
@@ -115,6 +120,28 @@ def _one(targets: list[Target]) -> Target:
     return targets[0]
 
 
+def _listed(args: argparse.Namespace, cli: Cli, rest: Rest, target: Target, *, table: bool) -> dict[str, Any]:
+    """A list; when a skill's executions are none, a skill that is not there is told."""
+    path, query = list_query(args, target)
+    listing = pages(rest, path, query, table=table)
+    if args.skill and not listing["rows" if table else "items"]:
+        with contextlib.suppress(Forbidden):
+            _warn_of_unknown_skill(cli, rest, args.skill, domain=target.domain)
+    return listing
+
+
+def _warn_of_unknown_skill(cli: Cli, rest: Rest, skill: str, *, domain: str) -> None:
+    where, _, name = skill.rpartition("/")
+    domain = where or domain
+    places = [obj["metadata"] for obj in rest.items(object_path("skills"))]
+    known = [f"{place['domain']}/{place['name']}" if domain else place["name"] for place in places]
+    wanted = f"{domain}/{name}" if domain else name
+    if wanted not in known:
+        close = nearest(wanted, known)
+        near = f"did you mean {close!r}?" if close else "see: aspora get skills"
+        cli.out.warn(f"there is no skill {quoted(wanted)}; {near}")
+
+
 def _print_tables(args: argparse.Namespace, cli: Cli, rest: Rest, targets: list[Target]) -> None:
     tables: list[dict[str, Any]] = []
     for target in targets:
@@ -122,8 +149,7 @@ def _print_tables(args: argparse.Namespace, cli: Cli, rest: Rest, targets: list[
             path = object_path(target.resource["name"], target.name, domain=target.domain)
             tables.append(rest.call("GET", path, headers={"Accept": TABLE}))
         else:
-            path, query = list_query(args, target)
-            tables.append(pages(rest, path, query, table=True))
+            tables.append(_listed(args, cli, rest, target, table=True))
     table = tables[0]
     for more in tables[1:]:
         table["rows"] += more["rows"]
@@ -137,8 +163,7 @@ def _print_objects(args: argparse.Namespace, cli: Cli, rest: Rest, targets: list
         if target.name:
             found = [rest.call("GET", object_path(target.resource["name"], target.name, domain=target.domain))]
         else:
-            path, query = list_query(args, target)
-            listing = pages(rest, path, query, table=False)
+            listing = _listed(args, cli, rest, target, table=False)
             found = [listing] if args.output in {"json", "yaml"} else listing["items"]
         if not args.show_managed_fields:
             found = [without_managers(one) for one in found]

@@ -6,9 +6,9 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
-from aspora.cli.executing import events_path, has_ended
+from aspora.cli.executing import events_path, execution_path, has_ended, is_execution
 from aspora.cli.rest import Rest
-from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, execution_word, named, split_name
+from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, named, split_name
 from aspora.cli.trace import event_lines, failure_lines, heading, tree
 
 EXAMPLES = """examples:
@@ -35,8 +35,8 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     """Print or follow."""
     named([args.what])
     rest = cli.rest()
-    if args.what.upper().startswith("EXEC-"):
-        found = rest.call("GET", f"/api/v1/executions/{execution_word(args.what)}")
+    if is_execution(args.what):
+        found = rest.call("GET", execution_path(args.what, domain=args.domain))
         _show(cli, rest, found, follow=args.follow, as_json=args.output == "json")
         return exit_codes.OK
     domain, skill = split_name(args.what, domain=args.domain)

@@ -66,7 +66,9 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     resource = rest.resource(args.kind)
     require_watch(resource)
     domain = "" if args.all_domains else args.domain
-    target = parse_target(resource, args.name, domain=domain, default_domain=cli.settings.domain)
+    target = parse_target(
+        resource, args.name, domain=domain, default_domain=cli.settings.domain, all_domains=args.all_domains
+    )
     query = {"labelSelector": args.selector}
     if target.name:
         query["fieldSelector"] = f"metadata.name={target.name}"

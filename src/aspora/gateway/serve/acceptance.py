@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from aspora.access.authorize import authorize, no_such_domain
+from aspora.access.authorize import authorize, domains_allowed, no_such_domain
 from aspora.access.interface import Caller, ObjectReader
 from aspora.apis.skill_class import execution_class
 from aspora.artifacts.interface import ArtifactStore
@@ -139,6 +139,7 @@ class Acceptance:
             environment=order.request.environment,
             user=str(order.request.input.get("userId") or order.caller.name),
             pinned=order.request.revision,
+            seen_domains=domains_allowed(order.caller, "list", "skills"),
         )
 
     @staticmethod
