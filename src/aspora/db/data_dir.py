@@ -112,7 +112,41 @@ def own_folder(path: Path, *, uid: int) -> Path:
 
 
 def _open_lock(folder: Path) -> int:
-    return os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    path = folder / LOCK_NAME
+    handle = _open_plain(path, os.O_RDWR | os.O_CREAT)
+    owner = os.fstat(handle).st_uid
+    if owner != os.geteuid():
+        os.close(handle)
+        raise Forbidden(
+            f"the lock file {str(path)!r} belongs to user {user_name(owner)!r} and Aspora runs as"
+            f" {user_name(os.geteuid())!r}; remove it, or {_WAY_OUT}"
+        )
+    return handle
+
+
+def _open_plain(path: Path, flags: int) -> int:
+    """Open the lock's file and nothing else: no link is followed, and a pipe in its place keeps nobody waiting.
+
+    Raises:
+        Forbidden: Something else than a plain file is there.
+    """
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:
+            raise _no_plain_file(path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise _no_plain_file(path)
+    return handle
+
+
+def _no_plain_file(path: Path) -> Forbidden:
+    return Forbidden(
+        f"the lock file {str(path)!r} is no plain file (a link, a folder or a pipe) and is not used; remove it, or"
+        f" {_WAY_OUT}"
+    )
 
 
 def _strangers(folder: Path) -> list[str]:
@@ -178,9 +212,13 @@ def user_name(uid: int) -> str:
 
 
 def lock_is_held(folder: Path) -> bool:
-    """Whether some Aspora uses the data directory now; the lock, unlike a process id, never lies."""
+    """Whether some Aspora uses the data directory now; the lock, unlike a process id, never lies.
+
+    Raises:
+        Forbidden: Something else than a plain file is in the lock's place.
+    """
     try:
-        handle = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        handle = _open_plain(folder / LOCK_NAME, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:
@@ -211,7 +249,7 @@ class DataDirLock:
 
         Raises:
             Conflict: Another process holds it; the message has its pid.
-            Forbidden: The folder is not writable.
+            Forbidden: The folder is not writable, or what is in the lock's place is not a plain file of ours.
         """
         if self._descriptor is not None:
             return

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,35 @@ def test_a_prepared_folder_is_known_again_whatever_was_put_into_it(tmp_path: Pat
     assert not lock_is_held(folder)
     assert own_folder(folder / "runtime", uid=os.geteuid()) == folder / "runtime"
     assert list((folder / "runtime").iterdir()) == []
+
+
+def _link_to_a_file(path: Path) -> None:
+    target = path.with_name("precious")
+    target.write_text("kept\n")
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize("make", [_link_to_a_file, os.mkfifo, os.mkdir])
+def test_what_is_no_plain_file_is_never_used_as_the_lock(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    lock = tmp_path / "aspora.lock"
+    make(lock)
+
+    for use in (DataDirLock(tmp_path).acquire, lambda: lock_is_held(tmp_path)):
+        with pytest.raises(Forbidden) as refused:
+            use()
+        assert str(lock) in refused.value.message
+        assert "remove it, or choose another folder" in refused.value.message
+    precious = tmp_path / "precious"
+    assert not precious.exists() or precious.read_text() == "kept\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_somebody_elses_lock_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    lock = tmp_path / "aspora.lock"
+    lock.write_text("theirs\n")
+    os.chown(lock, 65534, 65534)
+
+    with pytest.raises(Forbidden, match=r"belongs to user 'nobody'.*remove it"):
+        DataDirLock(tmp_path).acquire()
+    assert lock.read_text() == "theirs\n"
+    assert not lock_is_held(tmp_path)
