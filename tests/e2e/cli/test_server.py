@@ -285,7 +285,8 @@ def test_detached_then_followed_then_cancelled(aspora: Aspora, sleeper: str) -> 
         assert any("tick" in line for line in lines)
         assert "Cancelled" in aspora.ok("cancel", name[:-2])
         rest = list(lines)
-    assert "Cancelled" in rest[-1]
+    assert "Cancelled" in rest[-2]
+    assert rest[-1] == "   because: cancelled on request\n"
     assert "Cancelled" in aspora.ok("cancel", f"execution/slow/{name}")
     assert name in aspora.ok("logs", f"execution/slow/{name}")
 
