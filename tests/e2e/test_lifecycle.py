@@ -131,6 +131,18 @@ def test_plain_http_beyond_loopback_is_refused(aspora: Aspora) -> None:
     assert "ASPORA_ALLOW_PLAINTEXT" in done.err
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("ASPORA_SECRET_KEY_FILE", "/dev/zero"), ("ASPORA_SANDBOX_DRIVER", "docker")]
+)
+def test_a_setting_that_can_not_be_used_is_told_before_anything_starts(aspora: Aspora, name: str, value: str) -> None:
+    for words in (["up"], ["up", "--detach"]):
+        done = Aspora(aspora.data_dir, {**aspora.environ, name: value}).run(*words)
+        assert done.code == 2
+        assert done.err.startswith(f"Error: {name}")
+        assert done.err.count("\n") == 1
+        assert value in done.err
+
+
 def test_a_data_directory_that_is_a_file(aspora: Aspora) -> None:
     aspora.data_dir.parent.joinpath("file").write_text("")
     done = aspora.run("up", "--data-dir", str(aspora.data_dir.parent / "file"))

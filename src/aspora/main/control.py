@@ -17,7 +17,9 @@ from aspora.cli.rest import Rest
 from aspora.db.data_dir import exposure, lock_is_held, prepare_data_dir
 from aspora.main.endpoint import Endpoint, read_endpoint
 from aspora.main.listening import check_certificate, check_exposure
+from aspora.main.secret_key import check_secret_key_file
 from aspora.main.settings import Settings
+from aspora.main.wiring import check_sandbox_driver
 from aspora.meta.errors import StatusError, Unauthorized, Unavailable
 
 LOG_NAME = "aspora.log"
@@ -57,6 +59,8 @@ def detach(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> 
     """Start in the background and wait until it is ready."""
     check_exposure(settings)
     check_certificate(settings)
+    check_secret_key_file(settings)
+    check_sandbox_driver(settings)
     data_dir = prepare_data_dir(settings.data_dir, uid=os.geteuid())
     already = running_endpoint(data_dir)
     if already is not None:

@@ -20,10 +20,11 @@ from aspora.main.endpoint import KEY_FILE_NAME
 from aspora.main.joining import database_url, gateway_url
 from aspora.main.listening import bind, check_certificate, check_exposure, url_of
 from aspora.main.process_control import keep_memory_private
+from aspora.main.secret_key import check_secret_key_file
 from aspora.main.settings import Settings
 from aspora.main.up import embedded_database, keep_database, stop_on_signals
 from aspora.main.version import aspora_version
-from aspora.main.wiring import set_up_logging
+from aspora.main.wiring import check_sandbox_driver, set_up_logging
 
 _READY: Final = {"gateway": "gateway", "executor": "durable", "controllers": "controllers"}
 """What a role says last, when all of it works."""
@@ -36,6 +37,7 @@ def gateway(settings: Settings, out: Output, *, port: int | None = None) -> int:
     settings = replace(settings, port=settings.port if port is None else port)
     check_exposure(settings)
     check_certificate(settings)
+    check_secret_key_file(settings)
     settings = _placed(settings)
     with bind(settings) as bound:
         config = {"socket_fds": [os.dup(bound.fileno())], "admin_key_path": str(settings.data_dir / KEY_FILE_NAME)}
@@ -44,6 +46,7 @@ def gateway(settings: Settings, out: Output, *, port: int | None = None) -> int:
 
 def executor(settings: Settings, out: Output, *, metrics_port: int | None = None) -> int:
     """Be an executor until a signal; the exit code."""
+    check_sandbox_driver(settings)
     return _work("executor", settings, out, metrics_port=metrics_port)
 
 

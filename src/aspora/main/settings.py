@@ -14,6 +14,7 @@ from aspora.meta.names import did_you_mean
 from aspora.meta.urls import is_plain_http_url
 
 PREFIX = "ASPORA_"
+_SECRET_KEY_BYTES = 32
 
 
 class SettingsError(ValueError):
@@ -52,6 +53,16 @@ def _number(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def _secret_key(text: str) -> str:
+    try:
+        found = len(bytes.fromhex(text.strip()))
+    except ValueError:
+        found = 0
+    if found != _SECRET_KEY_BYTES:
+        raise ValueError("must be 64 hex digits; set the right key, or unset it to read the secret key file")
+    return text
 
 
 def _one_of(*names: str) -> Callable[[str], str]:
@@ -130,7 +141,10 @@ class Settings:
     )
     stop_grace_seconds: int = _setting("How long running work may take to end at a stop.", 10, _number(0, 3600))
     secret_key: str = _setting(
-        "Key that secrets are sealed with, as 64 hex digits; empty reads it from the secret key file.", "", secret=True
+        "Key that secrets are sealed with, as 64 hex digits; empty reads it from the secret key file.",
+        "",
+        _secret_key,
+        secret=True,
     )
     secret_key_file: str = _setting(
         "File of that key; empty for `secret.key` in the data directory, made at the first start.", "", _file

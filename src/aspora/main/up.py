@@ -36,8 +36,10 @@ from aspora.main.listening import (
     url_of,
 )
 from aspora.main.process_control import keep_memory_private
+from aspora.main.secret_key import check_secret_key_file
 from aspora.main.settings import Settings
 from aspora.main.version import aspora_version
+from aspora.main.wiring import check_sandbox_driver
 from aspora.meta.errors import Unavailable
 from aspora.telemetry.logs import configure_logging
 
@@ -150,6 +152,8 @@ async def running(settings: Settings, *, tell: Tell, stop: asyncio.Event) -> Asy
     keep_memory_private()
     check_exposure(settings)
     check_certificate(settings)
+    check_secret_key_file(settings)
+    check_sandbox_driver(settings)
     data_dir = await asyncio.to_thread(prepare_data_dir, settings.data_dir, uid=os.geteuid())
     if exposed := exposure(data_dir):
         tell(exposed)

@@ -14,7 +14,7 @@ from aspora.artifacts.store import open_artifacts
 from aspora.artifacts.tiers import CachedArtifacts
 from aspora.kit.clock import Clock, SystemClock
 from aspora.kit.registry import load_object
-from aspora.main.settings import PREFIX, Settings
+from aspora.main.settings import PREFIX, Settings, SettingsError
 from aspora.meta.errors import Invalid
 from aspora.models.catalog import Catalog
 from aspora.models.defaults import default_objects
@@ -87,12 +87,24 @@ def artifact_cache(
     return ArtifactCache(store, folder=folder, unpack=unpack, digest_of_folder=folder_digest, clock=clock, meter=meter)
 
 
+def check_sandbox_driver(settings: Settings) -> None:
+    """Refuse the name of a driver that nobody has, before anything slow starts.
+
+    Raises:
+        SettingsError: The message lists the known ones.
+    """
+    name, known = settings.sandbox_driver, drivers.names()
+    if name not in known:
+        raise SettingsError(f"ASPORA_SANDBOX_DRIVER is {name!r}; known: {', '.join(sorted(known))}")
+
+
 def sandbox_driver(settings: Settings, *, slots: int, warm: int) -> SandboxDriver:
     """The configured driver.
 
     Raises:
-        UnknownExtension: No driver is called that; the message lists the known ones.
+        SettingsError: No driver is called that; the message lists the known ones.
     """
+    check_sandbox_driver(settings)
     make = drivers.load(settings.sandbox_driver)
     return make(
         work_dir=settings.data_dir / "sandbox",

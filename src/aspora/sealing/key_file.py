@@ -2,13 +2,16 @@
 
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
-from aspora.meta.errors import Conflict, Forbidden
+from aspora.meta.errors import Conflict, Forbidden, Invalid
 from aspora.sealing.cipher import SecretKey, parse_secret_key
 
 OTHERS = 0o077
+MAX_BYTES = 4096
+"""No key file has more: a key is 64 hex digits."""
 
 
 def find_key(text: str, path: Path) -> SecretKey | None:
@@ -21,15 +24,39 @@ def find_key(text: str, path: Path) -> SecretKey | None:
     if text:
         return parse_secret_key(text)
     try:
-        return parse_secret_key(path.read_text("ascii"))
+        return parse_secret_key(read_key_file(path).decode("ascii"))
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:
         return parse_secret_key("")
+
+
+def read_key_file(path: Path) -> bytes:
+    """What the file holds, be it a key or not.
+
+    Raises:
+        FileNotFoundError: There is none.
+        Invalid: It is a folder, a device or a pipe, or too large for a key.
+        Forbidden: It can't be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            regular = stat.S_ISREG(os.fstat(handle).st_mode)
+            raw = os.read(handle, MAX_BYTES + 1) if regular else b""
+        finally:
+            os.close(handle)
+    except FileNotFoundError:
+        raise
     except OSError as e:
         raise Forbidden(
             f"the secret key file {str(path)!r} can't be read: {e.strerror}; let this user read it"
         ) from None
+    if not regular:
+        raise Invalid(f"the secret key file {str(path)!r} is no regular file; name the file of the key")
+    if len(raw) > MAX_BYTES:
+        raise Invalid(f"the secret key file {str(path)!r} has more than {MAX_BYTES} bytes; name the file of the key")
+    return raw
 
 
 def write_key(path: Path, text: str) -> None:

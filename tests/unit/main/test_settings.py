@@ -26,6 +26,7 @@ def test_environment_and_options_in_that_order() -> None:
         ("ASPORA_PORT", "70000", "0 to 65535"),
         ("ASPORA_ALLOW_PLAINTEXT", "maybe", "true or false"),
         ("ASPORA_LOG_LEVEL", "loud", "one of debug"),
+        ("ASPORA_SECRET_KEY", "abc", "64 hex digits; .*unset it"),
     ],
 )
 def test_a_bad_setting_is_named_with_what_would_do(name: str, value: str, hint: str) -> None:

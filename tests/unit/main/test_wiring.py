@@ -1,7 +1,7 @@
 import pytest
 
-from aspora.main.settings import Settings
-from aspora.main.wiring import model_environment, read_config
+from aspora.main.settings import Settings, SettingsError
+from aspora.main.wiring import check_sandbox_driver, model_environment, read_config
 
 
 def test_providers_may_name_model_variables_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,3 +16,8 @@ def test_providers_may_name_model_variables_and_no_others(monkeypatch: pytest.Mo
 def test_a_child_gets_the_settings_it_was_sent() -> None:
     settings, rest = read_config('{"settings": {"data_dir": "/a/b", "port": 1}, "socket_fd": 7}')
     assert (str(settings.data_dir), settings.port, rest) == ("/a/b", 1, {"socket_fd": 7})
+
+
+def test_a_sandbox_driver_that_nobody_has_is_a_bad_setting() -> None:
+    with pytest.raises(SettingsError, match=r"^ASPORA_SANDBOX_DRIVER is 'docker'; known: process$"):
+        check_sandbox_driver(Settings(sandbox_driver="docker"))
