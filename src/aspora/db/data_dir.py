@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import pwd
+import shlex
 import stat
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -214,7 +215,7 @@ class DataDirLock:
             os.close(descriptor)
             raise Conflict(
                 f"data directory {str(self._folder)!r} is already in use by pid {holder};"
-                f" stop that Aspora (aspora down), or {_WAY_OUT}"
+                f" stop that Aspora (aspora down --data-dir {shlex.quote(str(self._folder))}), or {_WAY_OUT}"
             ) from None
         except OSError as error:
             os.close(descriptor)
