@@ -70,6 +70,7 @@ class Cli:
             data_dir=settings.data_dir,
             ca_file=settings.ca_file,
             impersonate=self.impersonate,
+            place=load_object("aspora.cli.rest:place_option")(self.overrides),
         )
 
     def call_platform(self, name: str, *args: Any, **kwargs: Any) -> Any:

@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import select
+import shlex
 import socket
 import ssl
 import time
@@ -35,7 +36,15 @@ class ConnectionLost(Unavailable):
     """The connection stood and broke: nobody knows what became of the request."""
 
 
-def connect(*, url: str, api_key: str, data_dir: Path, ca_file: str = "", impersonate: str = "") -> "Rest":
+def place_option(overrides: Mapping[str, Any]) -> str:
+    """What a command needs behind it to mean the same Aspora as this one: ` --data-dir …`, when that was given."""
+    given = overrides.get("data_dir")
+    return "" if given is None else f" --data-dir {shlex.quote(str(given))}"
+
+
+def connect(
+    *, url: str, api_key: str, data_dir: Path, ca_file: str = "", impersonate: str = "", place: str = ""
+) -> "Rest":
     """Find the gateway: the URL that was given, else the endpoint file of the data directory.
 
     The data directory's admin key goes to the Aspora that runs over that directory and to no other address.
@@ -43,35 +52,38 @@ def connect(*, url: str, api_key: str, data_dir: Path, ca_file: str = "", impers
     Args:
         ca_file: PEM file of the certificates to trust in place of the system's; "" for the system's.
         impersonate: In whose name to ask, for administrators; "" for one's own.
+        place: What the commands in hints need to mean the same Aspora; see `place_option`.
 
     Raises:
         Unavailable: There is neither; says what would do.
         Unauthorized: The URL is not the data directory's, and no key was given for it.
     """
-    rest = _found(url=url, api_key=api_key, data_dir=data_dir, ca_file=ca_file)
+    rest = _found(url=url, api_key=api_key, data_dir=data_dir, ca_file=ca_file, place=place)
     rest.impersonate = _sendable(impersonate, source="--as")
     return rest
 
 
-def _found(*, url: str, api_key: str, data_dir: Path, ca_file: str) -> "Rest":
+def _found(*, url: str, api_key: str, data_dir: Path, ca_file: str, place: str) -> "Rest":
     api_key = _sendable(api_key, source="ASPORA_API_KEY")
     if url and api_key:
-        return Rest(url, api_key, ca_file=ca_file)
+        return Rest(url, api_key, ca_file=ca_file, place=place)
     if url:
-        rest = Rest(url, "", ca_file=ca_file)
-        if rest.url != _published_url(data_dir):
+        rest = Rest(url, "", ca_file=ca_file, place=place)
+        if rest.url != _published_url(data_dir, place=place):
             raise Unauthorized(
                 f"no API key for {rest.url}; set ASPORA_API_KEY (the admin key of {str(data_dir)!r} is sent to the"
                 " Aspora that runs there and nowhere else)"
             )
-        return Rest(url, _read_key(data_dir), ca_file=ca_file)
-    found = _published_url(data_dir)
+        return Rest(url, _read_key(data_dir), ca_file=ca_file, place=place)
+    found = _published_url(data_dir, place=place)
     if not found:
-        raise Unavailable(f"no Aspora is running with data directory {str(data_dir)!r}; start one: aspora up --detach")
-    return Rest(found, api_key or _read_key(data_dir), ca_file=ca_file)
+        raise Unavailable(
+            f"no Aspora is running with data directory {str(data_dir)!r}; start one: aspora up --detach{place}"
+        )
+    return Rest(found, api_key or _read_key(data_dir), ca_file=ca_file, place=place)
 
 
-def _published_url(data_dir: Path) -> str:
+def _published_url(data_dir: Path, *, place: str) -> str:
     """The address of the Aspora that runs over the data directory; "" when none does.
 
     Whoever was killed leaves its endpoint file behind, and its port to anybody: the lock decides.
@@ -86,7 +98,9 @@ def _published_url(data_dir: Path) -> str:
             f"{str(endpoint)!r} belongs to another user; set ASPORA_URL and ASPORA_API_KEY, or choose --data-dir"
         ) from None
     except (ValueError, KeyError, TypeError):
-        raise Unavailable(f"{str(endpoint)!r} is damaged; restart Aspora: aspora down; aspora up --detach") from None
+        raise Unavailable(
+            f"{str(endpoint)!r} is damaged; restart Aspora: aspora down{place}; aspora up --detach{place}"
+        ) from None
     return url
 
 
@@ -156,6 +170,7 @@ class Rest:
         api_key: str,
         *,
         ca_file: str = "",
+        place: str = "",
         timeout_seconds: float = 75,
         reuse_seconds: float = REUSE_SECONDS,
     ) -> None:
@@ -163,6 +178,7 @@ class Rest:
         self.url = f"{parts.scheme}://{parts.netloc}"
         self._host, self._port = parts.hostname or "", parts.port
         self._tls = _trust(ca_file) if parts.scheme == "https" else None
+        self._place = place
         self._key, self.timeout_seconds = api_key, timeout_seconds
         self._reuse_seconds = reuse_seconds
         self._idle: http.client.HTTPConnection | None = None
@@ -224,11 +240,11 @@ class Rest:
             connection.close()
             if reused and method in {"GET", "HEAD"}:
                 return self.send(method, path, query=query, body=body, raw=raw, headers=headers)
-            raise ConnectionLost(f"{self.url} hung up ({_why(e)}); check it: aspora status") from None
+            raise ConnectionLost(f"{self.url} hung up ({_why(e)}); check it: aspora status{self._place}") from None
         except TimeoutError:
             connection.close()
             raise Unavailable(
-                f"{self.url} did not answer within {self.timeout_seconds:g} s; check it: aspora status"
+                f"{self.url} did not answer within {self.timeout_seconds:g} s; check it: aspora status{self._place}"
             ) from None
         except ssl.SSLError as e:
             raise Unavailable(
@@ -239,7 +255,9 @@ class Rest:
             connection.close()
             raise self._no_gateway() from None
         except (ConnectionRefusedError, socket.gaierror, OSError) as e:
-            raise Unavailable(f"no gateway answers at {self.url} ({_why(e)}); start one: aspora up --detach") from None
+            raise Unavailable(
+                f"no gateway answers at {self.url} ({_why(e)}); start one: aspora up --detach{self._place}"
+            ) from None
         if response.status >= 400:
             error = self._as_error(response)
             self._keep(connection, response)
@@ -272,7 +290,9 @@ class Rest:
             content = response.read()
         except (http.client.HTTPException, ConnectionError) as e:
             connection.close()
-            raise ConnectionLost(f"{self.url} hung up in its answer ({_why(e)}); check it: aspora status") from None
+            raise ConnectionLost(
+                f"{self.url} hung up in its answer ({_why(e)}); check it: aspora status{self._place}"
+            ) from None
         self._keep(connection, response)
         return content
 
@@ -315,10 +335,13 @@ class Rest:
                     yield json.loads(line)
         except TimeoutError:
             raise ConnectionLost(
-                f"the stream from {self.url} has been silent for {idle_seconds:g} s; check it: aspora status"
+                f"the stream from {self.url} has been silent for {idle_seconds:g} s;"
+                f" check it: aspora status{self._place}"
             ) from None
         except (http.client.HTTPException, ConnectionError) as e:
-            raise ConnectionLost(f"the stream from {self.url} broke ({_why(e)}); check it: aspora status") from None
+            raise ConnectionLost(
+                f"the stream from {self.url} broke ({_why(e)}); check it: aspora status{self._place}"
+            ) from None
         finally:
             connection.close()
 

@@ -264,7 +264,7 @@ class DataDirLock:
             os.close(descriptor)
             raise Conflict(
                 f"data directory {str(self._folder)!r} is already in use by pid {holder};"
-                f" stop that Aspora (aspora down), or {_WAY_OUT}"
+                f" stop that Aspora (aspora down --data-dir {shlex.quote(str(self._folder))}), or {_WAY_OUT}"
             ) from None
         except OSError as error:
             os.close(descriptor)

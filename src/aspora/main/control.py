@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.output import Output, pairs
-from aspora.cli.rest import Rest
+from aspora.cli.rest import Rest, place_option
 from aspora.db.data_dir import exposure, lock_is_held, prepare_data_dir
 from aspora.main.endpoint import Endpoint, read_endpoint
 from aspora.main.listening import check_certificate, check_exposure
@@ -47,12 +46,6 @@ def _open_log(log: Path) -> int:
         if log.stat().st_size > MAX_LOG_BYTES:
             os.replace(log, log.with_suffix(".log.1"))
     return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-
-
-def place_option(overrides: Mapping[str, Any]) -> str:
-    """What a command needs behind it to mean the same Aspora as this one: ` --data-dir …`, when that was given."""
-    given = overrides.get("data_dir")
-    return "" if given is None else f" --data-dir {shlex.quote(str(given))}"
 
 
 def detach(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> int:

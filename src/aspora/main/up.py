@@ -20,11 +20,11 @@ from typing import Any
 from aspora.access.keys import mint_key
 from aspora.cli import exit_codes
 from aspora.cli.output import Output
+from aspora.cli.rest import place_option
 from aspora.db.data_dir import DataDirLock, exposure, prepare_data_dir
 from aspora.db.embedded import EmbeddedPostgres
 from aspora.kit.supervise import uninterrupted, wait_for_event
 from aspora.main.children import Child, ChildFailed, ChildSpec, keep_running
-from aspora.main.control import place_option
 from aspora.main.endpoint import KEY_FILE_NAME, Endpoint, remove_endpoint, write_endpoint, write_private
 from aspora.main.joining import publish_database, withdraw_database
 from aspora.main.listening import (

@@ -65,6 +65,11 @@ WITHOUT_SERVER = [
     Failure(("get", "skills", "-o"), USAGE, "-o/--output needs a value; write one after it"),
     Failure(("config", "set"), USAGE, "what is 'set'; known: view, explain, path"),
     Failure(("get", "skills"), UNAVAILABLE, "no Aspora is running with data directory '{data_dir}'; start one: aspora up"),
+    Failure(("logs", "EXEC-1", "--data-dir", "/no where"), UNAVAILABLE, "'/no where'; start one: aspora up --detach --data-dir '/no where'"),
+    Failure(
+        ("get", "skills", "--data-dir", "/nowhere"), UNAVAILABLE, "start one: aspora up --detach --data-dir /nowhere",
+        {"ASPORA_URL": "{free_url}", "ASPORA_API_KEY": "aspora_a_b"},
+    ),
     Failure(("apply",), USAGE, "say what: aspora apply -f skills/"),
     Failure(("run", "./nowhere", "x"), REFUSED, "nowhere: is no folder; a skill is a folder with SKILL.md"),
     Failure(("create", "skill", "hr/Screen"), REFUSED, "'Screen' is not a name: use lower-case letters, digits, '-'"),

@@ -78,8 +78,9 @@ def test_a_file_in_the_folders_place_is_named(tmp_path: Path) -> None:
 
 
 def test_one_holder_at_a_time(tmp_path: Path) -> None:
-    with DataDirLock(tmp_path), pytest.raises(Conflict, match=rf"already in use by pid {os.getpid()}"):
+    with DataDirLock(tmp_path), pytest.raises(Conflict, match=rf"already in use by pid {os.getpid()}") as told:
         DataDirLock(tmp_path).acquire()
+    assert f"(aspora down --data-dir {tmp_path})" in told.value.message
     with DataDirLock(tmp_path):
         pass
 

@@ -3,7 +3,8 @@ from pathlib import Path
 from typing import Any
 
 from aspora.cli.output import Output
-from aspora.main.control import place_option, status
+from aspora.cli.rest import place_option
+from aspora.main.control import status
 from aspora.main.settings import Settings
 
 
