@@ -96,7 +96,7 @@ class PostgresStore:
 
     @property
     def waiting_writers(self) -> int:
-        """How many callers wait for the batch that is under way."""
+        """How many callers' writes gather for the next batch."""
         return self._batcher.waiting
 
     def tail_age_seconds(self) -> float:
