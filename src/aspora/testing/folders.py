@@ -55,6 +55,9 @@ def _remove(folder: Path, end: Callable[[Path], None]) -> None:
         deadline = time.monotonic() + REMOVE_SECONDS
         while folder.exists() and time.monotonic() < deadline:
             with suppress(OSError):
+                # Unpacked artifacts can't be written to, which keeps all but root from removing them.
+                for place, _, _ in os.walk(folder):
+                    Path(place).chmod(0o700)
                 shutil.rmtree(folder)
                 continue
             time.sleep(PROBE_SECONDS)
