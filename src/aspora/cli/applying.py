@@ -75,8 +75,8 @@ def intent(wanted: Wire, *, found: Wire | None = None) -> dict[str, Any]:
 
     One that names the version it is based on means that: when the object is there, the server refuses a stale one.
     """
-    based_on = {"resourceVersion"} if found is not None else set[str]()
-    metadata = {k: v for k, v in wanted["metadata"].items() if (k not in SERVER_OWNED or k in based_on) and v}
+    dropped = {*SERVER_OWNED} - ({"resourceVersion"} if found is not None else set[str]())
+    metadata = {k: v for k, v in wanted["metadata"].items() if k not in dropped and v}
     return {**{k: v for k, v in wanted.items() if k != "status"}, "metadata": metadata}
 
 
