@@ -167,27 +167,38 @@ def main(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str]
     """
     open_closed_streams()
     printer = out or Output()
+    code = _run_told(argv, load_settings=load_settings, platform=platform, out=printer)
     try:
-        code = _run(argv, load_settings=load_settings, platform=platform, out=printer)
         printer.stdout.flush()
-        return code
+    except OSError as e:
+        throw_output_away()
+        if code == exit_codes.OK and not isinstance(e, BrokenPipeError):
+            printer.error(os_error_text(e))
+            return exit_codes.FAILED
+    return code
+
+
+def _run_told(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str, str], out: Output) -> int:
+    """Run it; what goes wrong is told on standard error."""
+    try:
+        return _run(argv, load_settings=load_settings, platform=platform, out=out)
     except KeyboardInterrupt:
-        printer.note("")
+        out.note("")
         return exit_codes.INTERRUPTED
     except BrokenPipeError:
         throw_output_away()
         return exit_codes.OK
     except StatusError as e:
-        return report(e, printer)
+        return report(e, out)
     except ValueError as e:
-        printer.error(str(e))
+        out.error(str(e))
         return exit_codes.USAGE
     except OSError as e:
-        printer.error(os_error_text(e))
+        out.error(os_error_text(e))
         return exit_codes.FAILED
     except Exception:  # noqa: BLE001 - the last place where a defect can be told from a refusal
-        load_object("traceback").print_exc(file=printer.stderr)
-        printer.error("this is a defect in Aspora; please report what stands above")
+        load_object("traceback").print_exc(file=out.stderr)
+        out.error("this is a defect in Aspora; please report what stands above")
         return exit_codes.INTERNAL
 
 

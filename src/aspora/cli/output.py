@@ -6,6 +6,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 
 from aspora.cli.columns import Layout, align, cut, display_width, fit, natural_widths
@@ -43,7 +44,8 @@ class Output:
 
     def note(self, text: str) -> None:
         """One line on standard error: progress, hints; what was printed before stays before it when both are piped."""
-        self.stdout.flush()
+        with suppress(OSError):  # It is flushed once more at the end, where this is told.
+            self.stdout.flush()
         self.stderr.write(text + "\n")
         self.stderr.flush()
 

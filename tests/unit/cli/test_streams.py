@@ -20,6 +20,7 @@ main()
 def aspora(words: str, redirect: str) -> subprocess.CompletedProcess[str]:
     command = f'exec "$0" -c "$1" {words} {redirect}'
     environ = {**os.environ, "ASPORA_DATA_DIR": "/nonexistent/aspora"}
+    environ.pop("PYTHONUNBUFFERED", None)  # Output is held back until the end, as where people run it.
     return subprocess.run(
         ["sh", "-c", command, sys.executable, SCRIPT],
         check=False,
