@@ -49,7 +49,16 @@ PLACES: Mapping[str, set[str]] = {
     "a file": {"Problem", "Report", "WrongForm", "DatasetError"},
     "the command line": {"printed", "ArgumentTypeError"},
     "an execution": {"ExecutionFailed", "Failure", "RunFailed", "WireViolation", "SlotLost", "UnfitArtifact"}
-    | {"ModelNotConfigured", "ModelRejected", "ModelTimedOut", "ModelUnavailable", "UpstreamFault", "Malformed"},
+    | {
+        "ModelNotConfigured",
+        "ModelRejected",
+        "ModelTimedOut",
+        "ModelUnavailable",
+        "LedgerUnavailable",
+        "RateLimited",
+        "UpstreamFault",
+        "Malformed",
+    },
     "a model, as the answer of a tool": {"ToolRefused", "UnsupportedSchema"},
     "the command line, or a field": {"ValueError", "SettingsError", "_Unshown", "_Unkeepable", "UnknownExtension"},
     "a log": {"RuntimeError", "ChildFailed", "HelperStuck", "LeaseLost", "QueryError", "ErrorInBody", "SpawnRefused"},

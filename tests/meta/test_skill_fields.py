@@ -27,6 +27,7 @@ from aspora.controllers.health import decide
 from aspora.executor.plan import plan_of
 from aspora.executor.skill_agent import agent_task
 from aspora.meta.errors import Invalid
+from aspora.models.limits import Payer, PlatformLimits, charge_of
 
 CALLER = Caller(name="author", kind="user")
 SICK = {"succeeded": 50, "failed": 50, "p95Ms": 60_000, "costMicroUsd": 10**9}
@@ -92,6 +93,7 @@ CHANGES: dict[str, Any] = {
     "ownerTeam": "team",
     "costCenter": "cc",
 }
+PAYER = Payer(domain="d", skill="toy", execution="EXEC-1")
 TOGETHER = {"version": {"versioning.strategy": "semver"}, "runtime.language": {"runtime.entryPoint": "code/handler.ts"}}
 """What else a change needs to be valid; the comparison starts from a spec that has it already where it can."""
 
@@ -137,7 +139,7 @@ def consequences(given: dict[str, Any], folder: Path) -> Any:
     plan = plan_of(revision)
     facts: list[Any] = [
         (plan.artifact, plan.entry_point, plan.language, plan.limits, plan.tools),
-        plan.spec.model.cost_budget.max_per_execution_micro_usd,
+        charge_of(PAYER, platform=PlatformLimits(), budget=plan.spec.model.cost_budget),
         execution_class(spec),
         [c.cell(wire(spec)) for c in KIND.columns],
         KIND.describe(wire(spec)),

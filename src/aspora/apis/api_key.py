@@ -9,6 +9,15 @@ from aspora.meta.errors import FieldError
 from aspora.meta.objects import ApiModel, Object, ObjectStatus, Timestamp
 
 
+class KeyBudget(ApiModel):
+    """A cap on what is spent on models with the key."""
+
+    window: Literal["hour", "day", "month"]
+    """For how long it holds, in UTC."""
+    cap_micro_usd: int = Field(ge=0, le=10**15)
+    """The most that may be spent in one window."""
+
+
 class ApiKeySpec(ApiModel):
     """Whose key it is, how far it reaches and until when.
 
@@ -23,6 +32,16 @@ class ApiKeySpec(ApiModel):
     """Only these of the owner's roles; empty for all of them."""
     domains: list[str] = Field(default_factory=list[str], max_length=1000)
     """Only in these domains; empty for wherever the owner's roles are bound."""
+    skill: str | None = Field(default=None, min_length=1, max_length=63)
+    """The skill that model calls with this key are made for; needs a key that lies in the skill's domain."""
+    models: list[str] = Field(default_factory=list[str], max_length=100)
+    """Models that may be called with it; empty for all."""
+    budgets: list[KeyBudget] = Field(default_factory=list[KeyBudget], max_length=10)
+    """Caps on what model calls with it cost."""
+    requests_per_minute: int | None = Field(default=None, ge=1, le=10**9)
+    """Model calls with it."""
+    tokens_per_minute: int | None = Field(default=None, ge=1, le=10**12)
+    """Tokens of model calls with it, input and output, counted at the most that a call may need until it is over."""
     expires_at: Timestamp | None = None
     """From this instant on the key is refused; absent: it does not expire."""
     key_hash: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")

@@ -30,6 +30,26 @@ class Quotas(ApiModel):
     """Executions that run at once."""
 
 
+class ScopeBudget(ApiModel):
+    """A cap on what each of something in the domain may spend on models."""
+
+    scope: Literal["domain", "skill", "user", "trigger", "arm"]
+    """Of what each has this cap: the domain, a skill, a user, what starts a skill, or a revision's share of traffic."""
+    window: Literal["hour", "day", "month"]
+    """For how long it holds, in UTC."""
+    cap_micro_usd: int = Field(ge=0, le=10**15)
+    """The most that may be spent in one window."""
+
+
+class RateLimits(ApiModel):
+    """Caps on numbers of model calls."""
+
+    skill_model_calls_per_hour: int = Field(default=1_000, ge=1, le=10**9)
+    """Of each skill."""
+    model_calls_per_day: int = Field(default=10_000, ge=1, le=10**9)
+    """Of the whole domain."""
+
+
 class DomainSpec(ApiModel):
     """What a team and its skills may do."""
 
@@ -45,6 +65,10 @@ class DomainSpec(ApiModel):
     """How strict admission is."""
     monthly_budget_micro_usd: int | None = Field(default=None, ge=0, le=10**15)
     """Cap of the domain's spending in a calendar month (UTC)."""
+    budgets: list[ScopeBudget] = Field(default_factory=list[ScopeBudget], max_length=50)
+    """Further caps on what is spent on models."""
+    rate_limits: RateLimits = Field(default_factory=RateLimits)
+    """Caps on numbers of model calls."""
     models: RoleModels = Field(default_factory=RoleModels)
     """Models its skills may name."""
     approved_connectors: list[str] = Field(default_factory=list[str])
@@ -57,7 +81,6 @@ class DomainSpec(ApiModel):
 
 _INACTIVE = {
     "spec.policyTier": "admission has one tier so far",
-    "spec.monthlyBudgetMicroUsd": "monthly spending is not capped yet; each execution's is",
     "spec.models.manager": "models are not limited by role yet",
     "spec.models.specialist": "models are not limited by role yet",
     "spec.models.field": "models are not limited by role yet",

@@ -98,7 +98,6 @@ _LATER = {
     "spec.role": "role limits are not enforced yet; the role is only shown",
     "spec.triggers": "no trigger starts a skill yet; run it by name",
     "spec.visibility": "access goes by roles alone so far",
-    "spec.model.costBudget.monthlyLimitMicroUsd": "monthly spending is not capped yet; maxPerExecutionMicroUsd is",
     "spec.skillMd.allowedTools": "kept for other agents; permissions.tools decides here",
     "spec.permissions.secrets": "no connector uses secrets yet",
     "spec.permissions.mcp": "no MCP server can be called yet; only the execution class goes by it",

@@ -24,7 +24,7 @@ from aspora.executor.agent_tools import AgentTool, SkillFiles, ToolRefused, buil
 from aspora.executor.failures import ExecutionFailed
 from aspora.executor.journal import CallThrough, Emit, Journal
 from aspora.kit.clock import Clock
-from aspora.models.interface import ModelClient, ModelRequest, Purse
+from aspora.models.interface import Charge, ModelClient, ModelRequest
 
 pydantic_ai.BANNER_ENABLED = False  # the library would print an advertisement into our terminal
 
@@ -76,7 +76,7 @@ async def run_agent(
     task: AgentTask,
     *,
     client: ModelClient,
-    purse: Purse,
+    charge: Charge,
     emit: Emit,
     clock: Clock,
     journal: Journal | None = None,
@@ -87,7 +87,7 @@ async def run_agent(
     Args:
         task: What to do.
         client: Calls models; one for the process.
-        purse: The execution's money; asked before each model request.
+        charge: Who pays for each model request, and within which limits.
         emit: Takes `ModelCall` and `ToolCall` events as they happen.
         clock: For the deadline and durations.
         journal: Makes each model request and tool call a step; None runs them as they are.
@@ -107,7 +107,7 @@ async def run_agent(
             return await _run(
                 task,
                 client=client,
-                purse=purse,
+                charge=charge,
                 emit=emit,
                 clock=clock,
                 journal=journal or CallThrough(),
@@ -126,7 +126,7 @@ async def _run(
     task: AgentTask,
     *,
     client: ModelClient,
-    purse: Purse,
+    charge: Charge,
     emit: Emit,
     clock: Clock,
     journal: Journal,
@@ -137,7 +137,7 @@ async def _run(
     model = AgentModel(
         client=client,
         request=_standing_request(task, clock=clock),
-        purse=purse,
+        charge=charge,
         journal=journal,
         emit=emit,
         on_text=on_text,

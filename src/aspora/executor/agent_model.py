@@ -26,7 +26,7 @@ from pydantic_ai.usage import RequestUsage
 from aspora.executor.failures import ExecutionFailed
 from aspora.executor.journal import Emit, Journal
 from aspora.models.failures import ModelFailed
-from aspora.models.interface import ModelAttempt, ModelClient, ModelReply, ModelRequest, Purse
+from aspora.models.interface import Charge, ModelAttempt, ModelClient, ModelReply, ModelRequest
 
 OnText = Callable[[str], None]
 
@@ -37,7 +37,7 @@ class AgentModel(Model[Any]):
     Args:
         client: Calls upstreams.
         request: What stays the same in every request: aliases, limits, deadline.
-        purse: The run's money.
+        charge: Who pays.
         journal: Makes each request a step that is not repeated after a crash.
         emit: Takes one `ModelCall` event for each attempt.
         on_text: Takes text as it arrives, or None.
@@ -50,7 +50,7 @@ class AgentModel(Model[Any]):
         *,
         client: ModelClient,
         request: ModelRequest,
-        purse: Purse,
+        charge: Charge,
         journal: Journal,
         emit: Emit,
         on_text: OnText | None,
@@ -60,7 +60,7 @@ class AgentModel(Model[Any]):
         super().__init__()
         self._client = client
         self._request = request
-        self._purse = purse
+        self._charge = charge
         self._journal = journal
         self._emit = emit
         self._on_text = on_text
@@ -101,7 +101,6 @@ class AgentModel(Model[Any]):
             )
         wire = to_wire_messages(messages, parameters)
         outcome = await self._journal.step(f"model:{self._steps}", partial(self._ask, wire, _wire_tools(parameters)))
-        self._purse.catch_up(outcome["spent_micro_usd"])
         failure = outcome.get("failure")
         if failure is not None:
             raise ExecutionFailed(failure["reason"], failure["message"])
@@ -120,13 +119,12 @@ class AgentModel(Model[Any]):
         outcome: dict[str, Any] = {}
         try:
             reply = await self._client.generate(
-                request, purse=self._purse, observe=self._observe, on_text=self._on_text
+                request, charge=self._charge, observe=self._observe, on_text=self._on_text
             )
             outcome["reply"] = _reply_to_json(reply)
             self._note_unknown_tools(reply, known={t["function"]["name"] for t in tools})
         except ModelFailed as e:
             outcome["failure"] = {"reason": e.reason, "message": e.message}
-        outcome["spent_micro_usd"] = self._purse.spent_micro_usd
         return outcome
 
     def _note_unknown_tools(self, reply: ModelReply, *, known: set[str]) -> None:

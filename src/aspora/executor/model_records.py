@@ -8,7 +8,7 @@ from aspora.executor.interface import ModelCallBook
 from aspora.kit.backoff import Backoff
 from aspora.kit.clock import Clock
 from aspora.meta.errors import Timeout, Unavailable
-from aspora.models.interface import ModelAttempt, ModelClient, ModelReply, ModelRequest, Purse
+from aspora.models.interface import Charge, ModelAttempt, ModelClient, ModelReply, ModelRequest
 from aspora.records.rows import Claim, ModelCall
 from aspora.telemetry.logs import get_logger
 
@@ -29,7 +29,7 @@ class RecordedModels:
         self,
         request: ModelRequest,
         *,
-        purse: Purse,
+        charge: Charge,
         observe: Callable[[ModelAttempt], None],
         on_text: Callable[[str], None] | None = None,
     ) -> ModelReply:
@@ -41,7 +41,7 @@ class RecordedModels:
             observe(attempt)
 
         try:
-            return await self._inner.generate(request, purse=purse, observe=note, on_text=on_text)
+            return await self._inner.generate(request, charge=charge, observe=note, on_text=on_text)
         finally:
             for call in calls:
                 await self._record(call)

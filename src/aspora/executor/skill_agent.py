@@ -19,8 +19,7 @@ from aspora.executor.results import Given, keep_result
 from aspora.executor.work import Work
 from aspora.kit.clock import Clock
 from aspora.kit.registry import load_object
-from aspora.models.interface import ModelClient
-from aspora.models.purse import ExecutionPurse
+from aspora.models.interface import Charge, ModelClient
 
 AGENT_MODULE: Final = "aspora.executor.agent"
 DRIVER: Final = "agent"
@@ -29,7 +28,16 @@ _FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n.*?^---[ \t]*(?:\r?\n|\Z)", 
 
 
 class AgentWorker:
-    """The worker for skills that have no handler."""
+    """The worker for skills that have no handler.
+
+    Args:
+        models: Answers.
+        book: Keeps a row of each model call.
+        blobs: Takes large results.
+        clock: For durations.
+        charge_for: Says who pays for an attempt's model calls, and within which limits.
+        load: Loads the agent loop by name.
+    """
 
     def __init__(
         self,
@@ -38,12 +46,14 @@ class AgentWorker:
         book: ModelCallBook,
         blobs: Blobs,
         clock: Clock,
+        charge_for: Callable[[Work], Charge],
         load: Callable[[str], Any] = load_object,
     ) -> None:
         self._models = models
         self._book = book
         self._blobs = blobs
         self._clock = clock
+        self._charge_for = charge_for
         self._load = load
 
     async def preload(self) -> None:
@@ -53,12 +63,11 @@ class AgentWorker:
     async def __call__(self, work: Work) -> Given:
         """Run the loop; each model request and tool call is a step of the journal."""
         agent = await asyncio.to_thread(self._load, AGENT_MODULE)
-        cap_micro_usd = work.plan.spec.model.cost_budget.max_per_execution_micro_usd
         with work.trace.stage("model"):
             result: Mapping[str, Any] = await agent.run_agent(
                 await asyncio.to_thread(agent_task, work, agent.AgentTask),
                 client=RecordedModels(self._models, self._book, work.claim, self._clock),
-                purse=ExecutionPurse(cap_micro_usd, spent_micro_usd=work.claim.spent_micro_usd),
+                charge=self._charge_for(work),
                 emit=partial(_emit, work),
                 clock=self._clock,
                 journal=work.journal,

@@ -8,6 +8,9 @@ from aspora.ledger.interface import CostSource, Settlement
 MOST_MICRO_USD = 10**15
 """A billion dollars: beyond that a number is no cost, and a few of them would not fit the sums."""
 
+MOST_TOKENS = 10**12
+"""Beyond that a number is no count."""
+
 _DRIFT_BP = 500
 _BP = 10_000
 
@@ -23,7 +26,7 @@ class Booking:
     findings: tuple[str, ...]
 
 
-def book(settlement: Settlement, *, hold_micro_usd: int) -> Booking:
+def book(settlement: Settlement, *, hold_micro_usd: int, is_bounded: bool = True) -> Booking:
     """Say what a call is charged.
 
     - The upstream names a usable cost (finite, not negative): that, rounded up to a whole micro-dollar.
@@ -33,8 +36,13 @@ def book(settlement: Settlement, *, hold_micro_usd: int) -> Booking:
     - More than the hold, however much (a million dollars): as told, with the finding `Overrun`; the account is paused.
       Only above a billion dollars it is booked as a billion, `CostClamped`.
     - The upstream and the prices differ by more than 5 %: as the upstream says, with the finding `CostDrift`.
+
+    Args:
+        settlement: What was told.
+        hold_micro_usd: The upper bound that was set aside.
+        is_bounded: False: the hold is none, and nothing is an overrun.
     """
-    findings: list[str] = []
+    findings = list(settlement.findings)
     told = settlement.upstream_micro_usd
     upstream = _usable(told)
     priced = _usable(settlement.priced_micro_usd)
@@ -50,7 +58,7 @@ def book(settlement: Settlement, *, hold_micro_usd: int) -> Booking:
         findings.append("CostClamped")
     if upstream is not None and priced is not None and abs(upstream - priced) * _BP > priced * _DRIFT_BP:
         findings.append("CostDrift")
-    if cost > hold_micro_usd:
+    if is_bounded and cost > hold_micro_usd:
         findings.append("Overrun")
     return Booking(
         cost_micro_usd=cost,
@@ -59,6 +67,13 @@ def book(settlement: Settlement, *, hold_micro_usd: int) -> Booking:
         priced_micro_usd=_bounded(priced),
         findings=tuple(findings),
     )
+
+
+def tokens_of(settlement: Settlement) -> int | None:
+    """Input and output together; None when a count is missing or can't be: then the hold counts."""
+    counts = (settlement.input_tokens, settlement.output_tokens)
+    known = [count for count in counts if count is not None and 0 <= count <= MOST_TOKENS]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _usable(told: float | Decimal | None) -> int | None:

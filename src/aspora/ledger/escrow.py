@@ -117,7 +117,8 @@ class Escrow:
         """Book what a call cost."""
         if self._stages.get(hold.id) is _Stage.RESERVED:
             raise ValueError(f"call {hold.id!r} has no intent; release it, or intend before it goes out")
-        booking = costs.book(settlement, hold_micro_usd=hold.reservation.hold_micro_usd)
+        wanted = hold.reservation
+        booking = costs.book(settlement, hold_micro_usd=wanted.hold_micro_usd, is_bounded=wanted.is_bounded)
 
         def answer(is_new: bool, fired: tuple[Fired, ...]) -> Settled:
             return Settled(booking.cost_micro_usd, booking.source, booking.findings, is_new, fired)

@@ -115,6 +115,8 @@ class Reservation:
         hold_tokens: Likewise.
         model: As it will be asked for.
         provider: Name of the Provider.
+        is_bounded: False: nobody can say what it may cost, the hold is 0, and no limit in money has a cap; whatever it
+            costs is then booked, and is no overrun.
     """
 
     limits: tuple[Limit, ...]
@@ -123,6 +125,7 @@ class Reservation:
     model: str
     provider: str
     attribution: Attribution = field(default_factory=Attribution)
+    is_bounded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ class Settlement:
         output_tokens: Likewise.
         model: That answered; None: the one that was asked for.
         provider: Likewise.
+        findings: CamelCase, of who tells it; they stand before those of the booking.
     """
 
     outcome: str = "ok"
@@ -178,6 +182,7 @@ class Settlement:
     output_tokens: int | None = None
     model: str | None = None
     provider: str | None = None
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

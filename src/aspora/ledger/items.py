@@ -3,15 +3,12 @@
 from typing import Any
 
 from aspora.ledger.books import plain
-from aspora.ledger.costs import Booking
+from aspora.ledger.costs import MOST_TOKENS, Booking, tokens_of
 from aspora.ledger.interface import CallId, Settlement
-
-_MOST_TOKENS = 10**12
 
 
 def settling(call: CallId, settlement: Settlement, booking: Booking, *, act: str = "settle") -> dict[str, Any]:
     """It cost that; `act` is `reconcile` for what must be in doubt."""
-    input_tokens, output_tokens = _tokens(settlement.input_tokens), _tokens(settlement.output_tokens)
     return {
         "id": call,
         "act": act,
@@ -19,9 +16,9 @@ def settling(call: CallId, settlement: Settlement, booking: Booking, *, act: str
         "cost_source": booking.source.value,
         "upstream_micro_usd": booking.upstream_micro_usd,
         "priced_micro_usd": booking.priced_micro_usd,
-        "tokens": None if input_tokens is None or output_tokens is None else input_tokens + output_tokens,
-        "input_tokens": input_tokens,
-        "output_tokens": output_tokens,
+        "tokens": tokens_of(settlement),
+        "input_tokens": _count(settlement.input_tokens),
+        "output_tokens": _count(settlement.output_tokens),
         "model": None if settlement.model is None else plain(settlement.model),
         "provider": None if settlement.provider is None else plain(settlement.provider),
         "outcome": plain(settlement.outcome),
@@ -39,6 +36,5 @@ def releasing(call: CallId) -> dict[str, Any]:
     return {"id": call, "act": "release"}
 
 
-def _tokens(told: int | None) -> int | None:
-    """A count that can't be is none: then the hold counts."""
-    return told if told is not None and 0 <= told <= _MOST_TOKENS else None
+def _count(told: int | None) -> int | None:
+    return told if told is not None and 0 <= told <= MOST_TOKENS else None

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from aspora.access.defaults import SYSTEM_EXECUTOR
@@ -26,11 +26,14 @@ from aspora.main.joining import database_shown, gateway_transport, warn_of_other
 from aspora.main.metrics_door import MetricsDoor
 from aspora.main.process_key import ProcessKey, new_place, wait_accepted
 from aspora.main.settings import Settings
+from aspora.main.spending import EXECUTOR_TERMS, execution_charges, open_escrow
 from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_cache, artifact_store, cached_artifacts, model_environment, sandbox_driver
 from aspora.meta.errors import Unavailable
+from aspora.models.attempts import Attempts
 from aspora.models.catalog import Catalog
 from aspora.models.client import HttpModelClient
+from aspora.models.interface import ModelClient
 from aspora.reconcile.informer import Informer
 from aspora.reconcile.interface import Request
 from aspora.sandbox.interface import SandboxDriver
@@ -135,10 +138,10 @@ async def _serve(
     url: str = config["gateway_url"]
     client = ApiClient(gateway_transport(settings, url, api_key=api_key))
     held.push_async_callback(client.close)
-    catalog = LiveCatalog(client, model_environment(settings))
-    loops |= {f"informer-{i.kind}": i.run for i in catalog.informers}
-    models, connectors = HttpModelClient(catalog, clock=clock), InstalledConnectors()
-    held.push_async_callback(models.close)
+    catalog, domains = LiveCatalog(client, model_environment(settings)), Informer(client, "Domain")
+    loops |= {f"informer-{i.kind}": i.run for i in (*catalog.informers, domains)}
+    models = await held.enter_async_context(_open_models(database, catalog, clock))
+    connectors = InstalledConnectors()
     held.push_async_callback(connectors.close)
     cache = artifact_cache(settings, store, clock, metrics)
     held.callback(cache.close)
@@ -153,6 +156,7 @@ async def _serve(
         blobs=store,
         driver=driver,
         models=models,
+        charge_for=execution_charges(settings, domains),
         connectors=connectors,
         dead_man=dead_man(),
         clock=clock,
@@ -164,6 +168,17 @@ async def _serve(
     if "system_key" in config or await _joined(settings, client, url, store, stop):
         door.add_check("database", database.ping)
         await run_executor(_behaviour(settings), parts, stop, on_ready=lambda what: say_ready(READY[what]))
+
+
+@asynccontextmanager
+async def _open_models(database: Database, catalog: Callable[[], Catalog], clock: Clock) -> AsyncGenerator[ModelClient]:
+    """Models, paid for by a lease of this process's own."""
+    async with open_escrow(database, name=new_place("executor"), clock=clock, terms=EXECUTOR_TERMS) as ledger:
+        attempts = Attempts(catalog, ledger=ledger, clock=clock)
+        try:
+            yield HttpModelClient(attempts)
+        finally:
+            await attempts.close()
 
 
 async def _joined(settings: Settings, client: Client, url: str, artifacts: ArtifactStore, stop: asyncio.Event) -> bool:

@@ -1,12 +1,13 @@
 """Runs a skill straight from its folder: the executor's own workers, without a server, a database or a record."""
 
 import asyncio
+import itertools
 import json
 import os
 import tempfile
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,20 @@ from aspora.executor.plan import Plans
 from aspora.executor.results import Given
 from aspora.executor.skill_agent import AgentWorker
 from aspora.executor.trace import Trace
+from aspora.executor.work import Work
 from aspora.kit.clock import Clock, SystemClock
+from aspora.ledger.local import LocalLedger
 from aspora.main.settings import Settings
+from aspora.main.spending import new_call_id, payer_of, platform_limits
 from aspora.main.wiring import sandbox_driver, shipped_catalog
 from aspora.meta.errors import API_VERSION, NotFound, StatusError, Unavailable
 from aspora.meta.names import ExecutionId, NodeId
 from aspora.meta.objects import rfc3339
+from aspora.models.attempts import Attempts as ModelAttempts
 from aspora.models.client import HttpModelClient
 from aspora.models.failures import ModelNotConfigured
+from aspora.models.interface import Charge
+from aspora.models.limits import charge_of
 from aspora.records.rows import Claim, ExecutionEvent, ModelCall, Owner
 from aspora.skills import LoadedSkill, load_skill, unpack
 from aspora.telemetry.logs import configure_logging
@@ -91,6 +98,17 @@ class _Memory:
     async def record_model_call(self, claim: Claim, call: ModelCall) -> None:
         """Count a model call."""
         self.calls.append(call)
+
+
+def _charges(settings: Settings) -> Callable[[Work], Charge]:
+    """Who pays: each run by itself, for its record has always the same id."""
+    runs = itertools.count(1)
+
+    def charge(work: Work) -> Charge:
+        payer = replace(payer_of(work), execution=f"{LOCAL_ID}-{next(runs)}")
+        return charge_of(payer, platform=platform_limits(settings), budget=work.plan.spec.model.cost_budget)
+
+    return charge
 
 
 def revision_of(skill: LoadedSkill) -> Wire:
@@ -191,7 +209,8 @@ async def open_runner(
     prepare_data_dir(settings.data_dir, uid=os.geteuid())
     clock = clock or SystemClock()
     driver = sandbox_driver(settings, slots=1, warm=0)
-    models = HttpModelClient(lambda: shipped_catalog(settings), clock=clock)
+    ledger = LocalLedger(clock=clock, new_id=new_call_id)
+    models = ModelAttempts(lambda: shipped_catalog(settings), ledger=ledger, clock=clock)
     with tempfile.TemporaryDirectory(prefix="aspora-run-") as folder:
         unpack(skill.archive.data, Path(folder))
         memory = _Memory(revision_of(skill), Path(folder))
@@ -200,7 +219,9 @@ async def open_runner(
             artifacts=memory,
             blobs=memory,
             handler=HandlerWorker(driver, driver_name=settings.sandbox_driver, blobs=memory, clock=clock),
-            agent=AgentWorker(models=models, book=memory, blobs=memory, clock=clock),
+            agent=AgentWorker(
+                models=HttpModelClient(models), book=memory, blobs=memory, clock=clock, charge_for=_charges(settings)
+            ),
             clock=clock,
         )
         try:

@@ -6,6 +6,7 @@ Standard library only: the command line reads settings before it imports anythin
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,19 @@ def _number(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def _micro_usd(text: str) -> int | None:
+    if not text.strip():
+        return None
+    try:
+        micro_usd = Decimal(text.strip()).scaleb(6)
+        amount = int(micro_usd)
+    except (ArithmeticError, ValueError):
+        amount, micro_usd = -1, Decimal(0)
+    if amount != micro_usd or not 0 <= amount <= 10**15:
+        raise ValueError("write dollars like 2500.00, with six decimals at most")
+    return amount
 
 
 def _secret_key(text: str) -> str:
@@ -155,6 +169,14 @@ class Settings:
     model_url: str = _setting("Any OpenAI-compatible endpoint to use for every model alias instead.", "", _endpoint_url)
     model_api_key: str = _setting("Key for that endpoint, where it wants one.", "", secret=True)
     model_name: str = _setting("Model name to send to that endpoint for every alias; empty keeps upstream ids.", "")
+    platform_monthly_usd: int | None = _setting(
+        "Cap on what all model calls of a calendar month (UTC) cost, in dollars like 2500.00; empty for none.",
+        None,
+        _micro_usd,
+    )
+    platform_model_calls_per_month: int = _setting(
+        "Cap on the number of model calls in a calendar month (UTC).", 1_000_000, _number(1, 10**12)
+    )
     url: str = _setting("Gateway that the command line talks to; empty finds the one of the data directory.", "")
     api_key: str = _setting(
         "Key that the command line sends; empty uses the data directory's admin key, for the Aspora there alone.",

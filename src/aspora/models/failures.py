@@ -9,13 +9,15 @@ class ModelFailed(Exception):
     Attributes:
         reason: CamelCase, machine-readable.
         message: For people; holds no prompt, no answer and no key.
+        retry_after_seconds: When it may help to ask again; None: not said.
     """
 
     reason: ClassVar[str] = "ModelFailed"
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ModelNotConfigured(ModelFailed):
@@ -43,6 +45,18 @@ class ModelTimedOut(ModelFailed):
 
 
 class BudgetExceeded(ModelFailed):
-    """The next call could cost more than is left; it did not go out."""
+    """The next call could cost more than is left, or its budget is paused; it did not go out."""
 
     reason = "BudgetExceeded"
+
+
+class RateLimited(ModelFailed):
+    """A limit of ours on requests or tokens is used up; the next call did not go out."""
+
+    reason = "TooManyRequests"
+
+
+class LedgerUnavailable(ModelFailed):
+    """The ledger can't say whether a call may be paid for; it did not go out."""
+
+    reason = "Unavailable"

@@ -1,9 +1,11 @@
-"""The ports of model calls: `ModelClient` answers one request, `Purse` says whether its cost may be incurred."""
+"""The port of model calls: `ModelClient` answers one request, within the limits of whoever is charged for it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
+
+from aspora.ledger.interface import Attribution, Limit, Unit
 
 Message = Mapping[str, Any]
 """One message of a chat in OpenAI's form: `role`, `content`, and where they apply `tool_calls`, `tool_call_id`."""
@@ -28,6 +30,26 @@ class ModelRequest:
     max_output_tokens: int = 4096
     temperature_milli: int | None = None
     deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """Who pays for a call, and within which limits.
+
+    Attributes:
+        limits: All that it falls under; each attempt takes its part from all of them, or does not go out.
+        attribution: Whose it is in reports.
+        route: Why these models are asked; kept with each attempt.
+    """
+
+    limits: tuple[Limit, ...] = ()
+    attribution: Attribution = field(default_factory=Attribution)
+    route: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether some cap is on money: a call whose cost can't be bounded is then refused."""
+        return any(limit.cap is not None and limit.unit is Unit.MICRO_USD for limit in self.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +81,8 @@ class CostSource(Enum):
     """The Model's prices times the upstream's token counts."""
     BOUND = "bound"
     """No usage came: counted bytes, an upper bound."""
+    HOLD = "hold"
+    """The upstream's word can't be true, or there is none and no price: the whole hold."""
     IN_DOUBT = "in_doubt"
     """The call may have been charged and nobody can tell: the whole hold."""
     NOTHING = "nothing"
@@ -76,7 +100,7 @@ class ModelCost:
         source: Where it comes from.
         upstream_micro_usd: What the upstream said, when it was a usable number.
         priced_micro_usd: What the Model's prices give.
-        flags: CamelCase findings: `CostMissing`, `CostInvalid`, `UsageMissing`, `Unpriced`, `Overrun`.
+        flags: CamelCase findings: `UsageMissing`, `Cut`, `Unpriced`, and those of `ledger.costs.book`.
     """
 
     micro_usd: int | None
@@ -136,36 +160,6 @@ class ModelReply:
     cost: ModelCost = field(repr=False)
 
 
-class Purse(Protocol):
-    """Money that calls may spend; the one place that says no."""
-
-    @property
-    def capped(self) -> bool:
-        """Whether there is a cap: calls whose cost can't be bounded are then refused."""
-        ...
-
-    @property
-    def spent_micro_usd(self) -> int:
-        """Booked so far, calls in doubt at their full hold."""
-        ...
-
-    async def reserve(self, hold_micro_usd: int, *, alias: str) -> None:
-        """Set an upper bound of a call's cost aside before the call goes out.
-
-        Raises:
-            BudgetExceeded: The hold does not fit; says what was spent, the cap, and what the call could cost.
-        """
-        ...
-
-    def settle(self, hold_micro_usd: int, *, cost_micro_usd: int) -> None:
-        """Give a hold back and book what the call cost: 0 when it never went out, the hold itself when in doubt."""
-        ...
-
-    def catch_up(self, spent_micro_usd: int) -> None:
-        """Take over a recorded total when a journal answers for a call instead of its being made; never lowers it."""
-        ...
-
-
 class ModelClient(Protocol):
     """Answers requests: picks endpoints, retries, falls back, counts money."""
 
@@ -173,7 +167,7 @@ class ModelClient(Protocol):
         self,
         request: ModelRequest,
         *,
-        purse: Purse,
+        charge: Charge,
         observe: Callable[[ModelAttempt], None],
         on_text: Callable[[str], None] | None = None,
     ) -> ModelReply:
@@ -181,7 +175,7 @@ class ModelClient(Protocol):
 
         Args:
             request: What to ask of which aliases.
-            purse: Asked before each attempt, told after each.
+            charge: Who pays: asked before each attempt, told after each.
             observe: Called once for each attempt that went out, when it has ended, cancelled ones too.
             on_text: Takes the answer's text piece by piece as it arrives; None asks for the answer in one piece.
                 After the first piece nothing is tried again.
@@ -191,6 +185,8 @@ class ModelClient(Protocol):
             ModelRejected: The upstream refused the request itself; neither a retry nor a fallback would help.
             ModelUnavailable: Every attempt failed; the message lists them.
             ModelTimedOut: The deadline passed.
-            BudgetExceeded: The purse refused; nothing went out after that.
+            BudgetExceeded: A cap leaves too little, or is paused; nothing went out after that.
+            RateLimited: A limit of requests or tokens does.
+            LedgerUnavailable: Nobody can say whether it may be spent; nothing went out after that.
         """
         ...

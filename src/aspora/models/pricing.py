@@ -1,17 +1,14 @@
 """What a call costs and what it may cost at most, in integer micro-USD. No float touches money."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from aspora.apis.model import ModelPrices, TokenPrices
-from aspora.models.interface import CostSource, ModelCost, TokenUsage
+from aspora.models.interface import TokenUsage
 
 TOKENS_PER_PRICE = 1_000_000
 PREAMBLE_TOKENS = 1024
 """Tokens an upstream may add around messages and tools: chat templates, tool-use instructions."""
-MAX_COST_USD = Decimal(1_000_000_000)
-"""No call costs a billion dollars: beyond this a number is rubbish, not a cost."""
 
 
 def _ceil_micro_usd(weighted_tokens: int) -> int:
@@ -76,52 +73,15 @@ def _dearest_output(p: TokenPrices) -> int:
     return max(price, _or(p.reasoning_micro_usd_per_million_tokens, price))
 
 
-def read_upstream_cost(usage: Mapping[str, Any]) -> tuple[int | None, tuple[str, ...]]:
-    """`usage.cost` in USD as micro-USD rounded up, or None with the flag that says why.
-
-    Numbers must have been parsed as `Decimal` or int; a bool, a text, NaN, an infinity, a negative number or one
-    beyond all reason is `CostInvalid`.
-    """
-    cost: Any = usage.get("cost")
-    if cost is None:
-        return None, ("CostMissing",)
-    if isinstance(cost, bool) or not isinstance(cost, (int, Decimal)):
-        return None, ("CostInvalid",)
-    usd = Decimal(cost)
-    if not usd.is_finite() or usd < 0 or usd > MAX_COST_USD:
-        return None, ("CostInvalid",)
-    micro_usd = usd.scaleb(6)
-    whole = int(micro_usd)
-    return whole + (micro_usd > whole), ()
-
-
-def cost_of_answer(
-    *,
-    raw_usage: Mapping[str, Any] | None,
-    usage: TokenUsage | None,
-    prices: ModelPrices | None,
-    counted_bound: TokenUsage,
-    hold: int | None,
-) -> ModelCost:
-    """What to book for an answer: the upstream's word, else prices, else a counted upper bound.
+def upstream_micro_usd(cost: Any) -> Decimal | None:
+    """An upstream's `usage.cost` in USD as exact micro-USD; None: it named none. What is no number becomes NaN.
 
     Args:
-        raw_usage: The `usage` object as it came; None when none came.
-        usage: The same as token counts; None when none came or its counts are unusable.
-        prices: The Model's prices, if it has any.
-        counted_bound: Upper bounds from the bytes sent and received.
-        hold: The reserved upper bound; a cost above it is flagged `Overrun`.
+        cost: As it was parsed, numbers as `Decimal` or int.
     """
-    said, flags = read_upstream_cost(raw_usage or {})
-    if usage is None:
-        flags = (*flags, "UsageMissing")
-    priced = None if prices is None else price_usage(prices, usage or counted_bound)
-    if said is not None:
-        booked, source = said, CostSource.UPSTREAM
-    elif priced is not None:
-        booked, source = priced, CostSource.PRICES if usage is not None else CostSource.BOUND
-    else:
-        booked, source, flags = None, CostSource.UNKNOWN, (*flags, "Unpriced")
-    if booked is not None and hold is not None and booked > hold:
-        flags = (*flags, "Overrun")
-    return ModelCost(micro_usd=booked, source=source, upstream_micro_usd=said, priced_micro_usd=priced, flags=flags)
+    if cost is None:
+        return None
+    if isinstance(cost, bool) or not isinstance(cost, (int, Decimal)):
+        return Decimal("NaN")
+    usd = Decimal(cost)
+    return usd.scaleb(6) if usd.is_finite() and abs(usd) < Decimal(10) ** 30 else usd

@@ -3,7 +3,8 @@
 import email.utils
 import errno
 import math
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -13,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from aspora.models.catalog import Endpoint
-from aspora.models.wire import Answer, ErrorInBody, Malformed, StreamReader, load_json, read_completion
+from aspora.models.wire import ErrorInBody, Malformed, load_json
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_ERROR_BYTES = 16 * 1024
@@ -65,15 +66,15 @@ class Sending:
 
     Attributes:
         endpoint: Where to.
+        path: Below the endpoint's base URL.
         body: The JSON body.
-        stream: Whether the body asks for a stream.
         timeout_seconds: From now to the last byte.
         sent: `sent.headers` becomes True once the request's headers have left.
     """
 
     endpoint: Endpoint
+    path: str
     body: bytes
-    stream: bool
     timeout_seconds: float
     sent: SimpleNamespace
 
@@ -152,20 +153,47 @@ def safe_detail(text: str, *, body: bytes, api_key: str | None) -> str:
     return "" if quotes else line
 
 
-async def send(
-    session: aiohttp.ClientSession,
-    sending: Sending,
-    *,
-    now: Callable[[], datetime],
-    on_text: Callable[[str], None] | None,
-) -> Answer:
-    """Make one attempt.
+class Exchange:
+    """A request that was answered with 200; its body is still to come. Closed by whoever opened it."""
 
-    Raises:
-        UpstreamFault: No answer came.
-    """
+    def __init__(self, response: aiohttp.ClientResponse, sending: Sending) -> None:
+        self._response = response
+        self._sending = sending
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether events come, not one answer."""
+        return self._response.content_type == "text/event-stream"
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """The body as it arrives.
+
+        Raises:
+            UpstreamFault: It breaks off, takes too long or is too long.
+        """
+        size = 0
+        with faults_told(self._sending):
+            async for piece in self._response.content.iter_any():
+                size += len(piece)
+                if size > MAX_ANSWER_BYTES:
+                    message = f"the answer is longer than {MAX_ANSWER_BYTES} bytes"
+                    raise UpstreamFault("too_large", message, then=Then.FALL_BACK, in_doubt=True)
+                yield piece
+
+    async def read(self) -> bytes:
+        """The whole body. Errors as for `pieces`."""
+        return b"".join([piece async for piece in self.pieces()])
+
+    def close(self) -> None:
+        """Leave; what has not been read is not waited for, and the upstream sees the connection go."""
+        self._response.close()
+
+
+@contextmanager
+def faults_told(sending: Sending) -> Generator[None]:
+    """Turn whatever goes wrong inside into an `UpstreamFault`."""
     try:
-        return await _exchange(session, sending, now=now, on_text=on_text)
+        yield
     except ErrorInBody as e:
         fault = fault_of_status(e.status, detail=_detail(sending, e.text))
         in_doubt = fault.in_doubt or e.after_output
@@ -179,6 +207,31 @@ async def send(
         outcome = "disconnected" if sending.sent.headers else "unreachable"
         message = f"{sending.endpoint.base_url} {_broken(e)}"
         raise UpstreamFault(outcome, message, then=Then.RETRY, in_doubt=bool(sending.sent.headers)) from None
+
+
+async def open_exchange(session: aiohttp.ClientSession, sending: Sending, *, now: Callable[[], datetime]) -> Exchange:
+    """Send the request and wait for the answer's headers.
+
+    Raises:
+        UpstreamFault: No answer came, or none with 200.
+    """
+    endpoint = sending.endpoint
+    connect_seconds = min(endpoint.provider.connect_timeout_seconds, sending.timeout_seconds)
+    with faults_told(sending):
+        response = await session.post(
+            f"{endpoint.base_url}{sending.path}",
+            data=sending.body,
+            headers=_headers(endpoint),
+            timeout=aiohttp.ClientTimeout(
+                total=sending.timeout_seconds, sock_connect=connect_seconds, ceil_threshold=math.inf
+            ),
+            allow_redirects=False,
+            trace_request_ctx=sending.sent,
+        )
+        if response.status == 200:
+            return Exchange(response, sending)
+        async with response:
+            raise await _refusal(response, sending, now=now)
 
 
 def _broken(error: Exception) -> str:
@@ -198,35 +251,6 @@ def _broken(error: Exception) -> str:
             return "is not a URL that can be called"
         case _:
             return "broke off the connection"
-
-
-async def _exchange(
-    session: aiohttp.ClientSession,
-    sending: Sending,
-    *,
-    now: Callable[[], datetime],
-    on_text: Callable[[str], None] | None,
-) -> Answer:
-    endpoint = sending.endpoint
-    connect_seconds = min(endpoint.provider.connect_timeout_seconds, sending.timeout_seconds)
-    async with session.post(
-        f"{endpoint.base_url}/chat/completions",
-        data=sending.body,
-        headers=_headers(endpoint),
-        timeout=aiohttp.ClientTimeout(
-            total=sending.timeout_seconds, sock_connect=connect_seconds, ceil_threshold=math.inf
-        ),
-        allow_redirects=False,
-        trace_request_ctx=sending.sent,
-    ) as response:
-        if response.status != 200:
-            raise await _refusal(response, sending, now=now)
-        if sending.stream and response.content_type == "text/event-stream":
-            return await _read_stream(response.content, on_text=on_text)
-        answer = read_completion(await _read_whole(response.content))
-        if on_text is not None and answer.text:
-            on_text(answer.text)
-        return answer
 
 
 def _headers(endpoint: Endpoint) -> dict[str, str]:
@@ -254,29 +278,3 @@ def _error_text(raw: bytes) -> str:
     except (Malformed, KeyError, TypeError):
         return ""
     return message if isinstance(message, str) else ""
-
-
-async def _read_whole(content: aiohttp.StreamReader) -> bytes:
-    raw = bytearray()
-    async for piece in content.iter_any():
-        raw += piece
-        _check_size(len(raw))
-    return bytes(raw)
-
-
-async def _read_stream(content: aiohttp.StreamReader, *, on_text: Callable[[str], None] | None) -> Answer:
-    reader = StreamReader()
-    size = 0
-    async for piece in content.iter_any():
-        size += len(piece)
-        _check_size(size)
-        for text in reader.feed(piece):
-            if on_text is not None:
-                on_text(text)
-    return reader.finish()
-
-
-def _check_size(size: int) -> None:
-    if size > MAX_ANSWER_BYTES:
-        message = f"the answer is longer than {MAX_ANSWER_BYTES} bytes"
-        raise UpstreamFault("too_large", message, then=Then.FALL_BACK, in_doubt=True)

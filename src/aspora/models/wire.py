@@ -11,8 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from aspora.models.catalog import Endpoint
-from aspora.models.interface import ModelRequest, TokenUsage, ToolCall
+from aspora.models.interface import TokenUsage, ToolCall
 
 
 class Malformed(ValueError):
@@ -46,20 +45,19 @@ class Answer:
     raw_usage: Mapping[str, Any] | None
 
 
-def request_body(request: ModelRequest, endpoint: Endpoint, *, max_output_tokens: int, stream: bool) -> bytes:
-    """The JSON body for one endpoint."""
-    body: dict[str, Any] = {
-        "model": endpoint.upstream_id,
-        "messages": list(request.messages),
-        endpoint.provider.max_tokens_field: max_output_tokens,
-    }
-    if request.tools:
-        body["tools"] = list(request.tools)
-    if request.temperature_milli is not None:
-        body["temperature"] = request.temperature_milli / 1000
-    if stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+def endpoint_body(
+    body: Mapping[str, Any], *, model: str, max_tokens_field: str, max_output_tokens: int, streams: bool
+) -> bytes:
+    """The JSON body for one endpoint; 0 output tokens stand for what has none."""
+    whole: dict[str, Any] = {"model": model, **body}
+    if max_output_tokens:
+        whole[max_tokens_field] = max_output_tokens
+    if streams:
+        whole |= {"stream": True, "stream_options": {"include_usage": True}}
+    try:
+        return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # Half a surrogate pair has no UTF-8, but JSON can name it.
+        return json.dumps(whole, separators=(",", ":")).encode()
 
 
 class _Function(BaseModel):

@@ -17,13 +17,18 @@ from aspora.db.pool import Database
 from aspora.executor.connectors import InstalledConnectors
 from aspora.executor.dead_man import NoDeadMan, dead_man
 from aspora.executor.process import CHANNELS, ExecutorConfig, ExecutorParts, run_executor
+from aspora.executor.work import Work
 from aspora.kit.clock import SystemClock
 from aspora.kit.supervise import run_loops
 from aspora.main.executor_process import SWITCH_INTERVAL_SECONDS
+from aspora.main.spending import EXECUTOR_TERMS, open_escrow, payer_of
 from aspora.meta.errors import NotFound
+from aspora.models.attempts import Attempts
 from aspora.models.catalog import Catalog
 from aspora.models.client import HttpModelClient
 from aspora.models.defaults import default_objects
+from aspora.models.interface import Charge
+from aspora.models.limits import PlatformLimits, charge_of
 from aspora.sandbox.process.driver import ProcessDriver
 from aspora.skills.archive import ArchiveFile, unpack, write_archive
 from aspora.telemetry.logs import configure_logging
@@ -71,6 +76,11 @@ def digest_of_folder(folder: Path) -> str:
     return digest_of(write_archive(files).data)
 
 
+def charge(work: Work) -> Charge:
+    budget = work.plan.spec.model.cost_budget
+    return charge_of(payer_of(work), platform=PlatformLimits(), budget=budget)
+
+
 async def main(config: dict[str, Any]) -> None:
     configure_logging(level="INFO", form="console")
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
@@ -90,8 +100,9 @@ async def main(config: dict[str, Any]) -> None:
         runtime_dir = Path(config["runtime_dir"])
         driver = ProcessDriver(work_dir=base / "work", runtime_dir=runtime_dir, max_concurrency=2 * config["slots"])
         held.push_async_callback(driver.close)
-        models = HttpModelClient(lambda: catalog, clock=clock)
-        held.push_async_callback(models.close)
+        ledger = await held.enter_async_context(open_escrow(database, name="test", clock=clock, terms=EXECUTOR_TERMS))
+        attempts = Attempts(lambda: catalog, ledger=ledger, clock=clock)
+        held.push_async_callback(attempts.close)
         connectors = InstalledConnectors()
         held.push_async_callback(connectors.close)
         listener = Listener(config["dsn"], CHANNELS)
@@ -107,7 +118,8 @@ async def main(config: dict[str, Any]) -> None:
             ),
             blobs=store,
             driver=driver,
-            models=models,
+            models=HttpModelClient(attempts),
+            charge_for=charge,
             connectors=connectors,
             dead_man=dead_man() if config["dies"] else NoDeadMan(),
             clock=clock,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.payers import OwnedClient, Payer
 
 from aspora.executor.agent import AgentTask, run_agent
 from aspora.executor.agent_tools import FolderFiles
@@ -15,9 +16,7 @@ from aspora.executor.failures import ExecutionFailed
 from aspora.executor.journal import CallThrough, Journal
 from aspora.kit.clock import SystemClock
 from aspora.models.catalog import Catalog
-from aspora.models.client import HttpModelClient
 from aspora.models.defaults import default_objects
-from aspora.models.purse import ExecutionPurse
 from aspora.testing.model_server import ModelServer, parse_script
 
 CLOCK = SystemClock()
@@ -28,10 +27,10 @@ ANSWER = {"answer": "All done."}
 @dataclass
 class Bench:
     server: ModelServer
-    client: HttpModelClient
+    client: OwnedClient
     task: AgentTask
     events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    purse: ExecutionPurse = field(default_factory=lambda: ExecutionPurse(None))
+    payer: Payer = field(default_factory=Payer)
 
     async def run(
         self, *, journal: Journal | None = None, on_text: Callable[[str], None] | None = None, **changes: Any
@@ -39,7 +38,7 @@ class Bench:
         return await run_agent(
             replace(self.task, **changes),
             client=self.client,
-            purse=self.purse,
+            charge=self.payer.charge,
             emit=self.events.append,
             clock=CLOCK,
             journal=journal,
@@ -64,10 +63,13 @@ def files(tmp_path: Path) -> FolderFiles:
 
 
 @asynccontextmanager
-async def bench(files: FolderFiles, *sequence: Any, rules: Any = ()) -> AsyncIterator[Bench]:
+async def bench(
+    files: FolderFiles, *sequence: Any, rules: Any = (), cap_micro_usd: int | None = None
+) -> AsyncIterator[Bench]:
     async with ModelServer(parse_script({"sequence": list(sequence), "rules": list(rules)})) as server:
         made = catalog({"ASPORA_MODEL_URL": server.url})
-        client = HttpModelClient(lambda: made, clock=CLOCK, sleep=lambda _: asyncio.sleep(0))
+        payer = Payer(cap_micro_usd)
+        client = OwnedClient(lambda: made, payer=payer, clock=CLOCK, sleep=lambda _: asyncio.sleep(0))
         task = AgentTask(
             instructions="Summarise tickets.",
             guardrails="Never promise refunds.",
@@ -77,7 +79,7 @@ async def bench(files: FolderFiles, *sequence: Any, rules: Any = ()) -> AsyncIte
             deadline_seconds=20,
         )
         try:
-            yield Bench(server, client, task)
+            yield Bench(server, client, task, payer=payer)
         finally:
             await client.close()
 
@@ -92,7 +94,7 @@ def catalog(environment: dict[str, str]) -> Catalog:
 
 
 async def test_an_answer_becomes_a_result_and_each_call_an_event(files: FolderFiles) -> None:
-    usage = {"prompt_tokens": 90, "completion_tokens": 9, "cost": "0.0005"}
+    usage = {"prompt_tokens": 90, "completion_tokens": 9, "cost": "0.000405"}
     async with bench(files, {**ANSWER, "usage": usage}) as b:
         result = await b.run(metadata={"ticket": "T-1"})
         body = b.server.completions[0].body
@@ -111,10 +113,10 @@ async def test_an_answer_becomes_a_result_and_each_call_an_event(files: FolderFi
     assert event == {
         "type": "ModelCall", "step": 1, "alias": "claude-sonnet-4-5", "provider": "custom",
         "upstream": "anthropic/claude-sonnet-4.5", "attempt": 1, "outcome": "ok", "input_tokens": 90,
-        "output_tokens": 9, "cached_input_tokens": 0, "reasoning_tokens": 0, "cost_micro_usd": 500,
+        "output_tokens": 9, "cached_input_tokens": 0, "reasoning_tokens": 0, "cost_micro_usd": 405,
         "cost_source": "upstream",
     }  # fmt: skip
-    assert b.purse.spent_micro_usd == 500
+    assert b.payer.spent_micro_usd == 405
 
 
 async def test_reads_a_reference_and_answers_from_it(files: FolderFiles) -> None:
@@ -206,15 +208,14 @@ async def test_calls_of_a_tool_that_does_not_exist_are_a_loop_too(files: FolderF
 
 async def test_the_cap_stops_the_next_request(files: FolderFiles) -> None:
     expensive = {**READ, "usage": {"prompt_tokens": 100, "completion_tokens": 10, "cost": "0.05"}}
-    async with bench(files, expensive, rules=[ANSWER]) as b:
-        b.purse = ExecutionPurse(100_000)
+    async with bench(files, expensive, rules=[ANSWER], cap_micro_usd=100_000) as b:
         failure = await b.fails()
         sent = len(b.server.completions)
     assert failure.reason == "BudgetExceeded"
     assert "spent $0.05 of the cap of $0.10" in failure.message
     assert "could cost up to" in failure.message
     assert sent == 1
-    assert b.purse.spent_micro_usd == 50_000
+    assert b.payer.spent_micro_usd == 50_000
 
 
 async def test_falls_back_and_the_trace_shows_every_attempt(files: FolderFiles) -> None:
@@ -254,7 +255,7 @@ async def test_a_cut_answer_is_marked(files: FolderFiles) -> None:
 
 
 async def test_without_an_endpoint_it_says_what_to_set(files: FolderFiles) -> None:
-    client = HttpModelClient(lambda: catalog({}), clock=CLOCK)
+    client = OwnedClient(lambda: catalog({}), clock=CLOCK)
     async with bench(files) as b:
         b.client = client
         failure = await b.fails()
@@ -307,12 +308,11 @@ async def test_a_replay_repeats_no_finished_step_and_keeps_the_money(files: Fold
         with pytest.raises(RuntimeError, match="dies here"):
             await b.run(journal=first)
         assert list(first.kept) == ["model:1", "tool:1:read"]
-        b.purse = ExecutionPurse(None)
         result = await b.run(journal=MemoryJournal(first.kept))
         sent = len(b.server.completions)
     assert result["message"] == "All done."
     assert sent == 2
-    assert b.purse.spent_micro_usd == 20_000
+    assert b.payer.spent_micro_usd == 20_000
     assert [e["type"] for e in b.events] == ["ModelCall", "ToolCall", "ModelCall"]
 
 

@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.payers import OwnedClient, Payer
 
 from aspora.executor.agent import AgentTask, run_agent
 from aspora.executor.agent_tools import FolderFiles
 from aspora.kit.clock import SystemClock
 from aspora.models.catalog import Catalog
-from aspora.models.client import HttpModelClient
 from aspora.models.defaults import default_objects
-from aspora.models.purse import ExecutionPurse
 from aspora.testing.model_server import ModelServer, load_script
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +27,8 @@ async def summarise(user_message: str, metadata: dict[str, Any]) -> tuple[str, l
             [o for o in objects if o["kind"] == "Provider"],
             environment={"ASPORA_MODEL_URL": server.url},
         )
-        client = HttpModelClient(lambda: made, clock=clock)
+        payer = Payer(1_000_000)
+        client = OwnedClient(lambda: made, payer=payer, clock=clock)
         task = AgentTask(
             instructions=(SKILL / "SKILL.md").read_text().split("---", 2)[2],
             guardrails=(SKILL.parent / "GUARDRAILS.md").read_text(),
@@ -38,8 +38,7 @@ async def summarise(user_message: str, metadata: dict[str, Any]) -> tuple[str, l
             metadata=metadata,
             deadline_seconds=20,
         )
-        purse = ExecutionPurse(1_000_000)
-        result = await run_agent(task, client=client, purse=purse, emit=events.append, clock=clock)
+        result = await run_agent(task, client=client, charge=payer.charge, emit=events.append, clock=clock)
         await client.close()
     return result["message"], events
 

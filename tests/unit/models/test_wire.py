@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,8 @@ from aspora.apis.model import ModelSpec
 from aspora.apis.provider import ProviderSpec
 from aspora.models.catalog import Endpoint
 from aspora.models.interface import ModelRequest, TokenUsage, ToolCall
-from aspora.models.wire import ErrorInBody, Malformed, StreamReader, read_completion, read_usage, request_body
+from aspora.models.question import prepare, question_of
+from aspora.models.wire import ErrorInBody, Malformed, StreamReader, read_completion, read_usage
 from aspora.testing.model_server import parse_script
 from aspora.testing.model_server import wire as scripted
 from aspora.testing.model_server.script import choose
@@ -136,7 +138,8 @@ def test_parts_never_exceed_their_whole() -> None:
 
 def test_the_body_carries_the_cap_under_the_provider_s_name() -> None:
     request = ModelRequest(models=("m",), messages=({"role": "user", "content": "ü"},), temperature_milli=700)
-    raw = request_body(request, ENDPOINT, max_output_tokens=99, stream=True)
+    question = question_of(replace(request, max_output_tokens=99), streams=True)
+    raw = prepare(question, ENDPOINT, number=1).body
     body = json.loads(raw)
     assert "ü".encode() in raw
     assert (body["model"], body["max_completion_tokens"], body["temperature"]) == ("up/m", 99, 0.7)

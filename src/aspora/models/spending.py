@@ -1,0 +1,212 @@
+"""The money of one attempt: set aside before it goes out, booked when it is over, whatever came of it, once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aspora.kit.clock import Clock
+from aspora.ledger import costs
+from aspora.ledger.interface import CostSource as BookedBy
+from aspora.ledger.interface import Hold, Ledger, Reservation, Settlement
+from aspora.meta.errors import BudgetExceeded, StatusError, TooManyRequests
+from aspora.models import failures
+from aspora.models.interface import Charge, CostSource, ModelAttempt, ModelCost, TokenUsage
+from aspora.models.pricing import price_usage, upstream_micro_usd
+from aspora.models.question import Attempt
+from aspora.models.wire import read_usage
+
+IN_FLIGHT_TOKENS = 512
+"""What an upstream may have made, beyond what came, when a stream is cut short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What an answer cost, and its tokens if they were told."""
+
+    usage: TokenUsage | None
+    cost: ModelCost
+
+
+class Spending:
+    """One attempt that was paid for; `ask` makes it, and one of the other methods ends it. A second end does nothing.
+
+    Attributes:
+        hold: What the ledger has set aside.
+        attempt: What is sent.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        hold: Hold,
+        attempt: Attempt,
+        *,
+        clock: Clock,
+        observe: Callable[[ModelAttempt], None],
+    ) -> None:
+        self.hold = hold
+        self.attempt = attempt
+        self._ledger = ledger
+        self._clock = clock
+        self._observe = observe
+        self._began = clock.monotonic()
+        self._is_over = False
+
+    def may_send(self) -> bool:
+        """Asked right before sending."""
+        return self._ledger.may_send(self.hold)
+
+    def answered(self, raw_usage: Mapping[str, Any] | None, *, model: str) -> Answered:
+        """It was answered."""
+        usage = read_usage(raw_usage)
+        notes = () if usage is not None else ("UsageMissing",)
+        cost = self._settle(
+            "ok",
+            raw_cost=(raw_usage or {}).get("cost"),
+            usage=usage,
+            counted=self.attempt.bound,
+            model=model,
+            notes=notes,
+        )
+        return Answered(usage, cost)
+
+    def cut(self, outcome: str, message: str, *, output_bytes: int) -> None:
+        """It was cut short after part of the answer had come: an upper bound of what was made till then is charged."""
+        made = min(self.attempt.bound.output_tokens, output_bytes + IN_FLIGHT_TOKENS)
+        counted = TokenUsage(input_tokens=self.attempt.bound.input_tokens, output_tokens=made)
+        self._settle(outcome, message=message, counted=counted, notes=("Cut",))
+
+    def refused(self, outcome: str, message: str) -> None:
+        """The upstream charges nothing for it."""
+        self._settle(outcome, message=message, raw_cost=0, usage=TokenUsage(), source=CostSource.NOTHING)
+
+    def in_doubt(self, outcome: str, message: str) -> None:
+        """It may be charged, and nobody knows."""
+        if self._end():
+            self._ledger.doubt(self.hold)
+            hold = self.attempt.hold_micro_usd
+            flags = () if hold is not None else ("Unpriced",)
+            self._tell(outcome, message, None, ModelCost(micro_usd=hold, source=CostSource.IN_DOUBT, flags=flags))
+
+    def never_sent(self) -> None:
+        """It surely did not go out."""
+        if self._end():
+            self._ledger.release(self.hold)
+
+    def _settle(
+        self,
+        outcome: str,
+        *,
+        counted: TokenUsage | None = None,
+        message: str = "",
+        raw_cost: Any = None,
+        usage: TokenUsage | None = None,
+        model: str = "",
+        notes: tuple[str, ...] = (),
+        source: CostSource | None = None,
+    ) -> ModelCost:
+        prices = self.attempt.endpoint.model.prices
+        tokens = usage or counted
+        priced = None if prices is None or tokens is None else price_usage(prices, tokens)
+        settlement = Settlement(
+            outcome=outcome,
+            upstream_micro_usd=upstream_micro_usd(raw_cost),
+            priced_micro_usd=priced,
+            input_tokens=None if usage is None else usage.input_tokens,
+            output_tokens=None if usage is None else usage.output_tokens,
+            model=model[:200] or None,
+            findings=notes if prices is not None else (*notes, "Unpriced"),
+        )
+        hold = self.hold.reservation
+        booking = costs.book(settlement, hold_micro_usd=hold.hold_micro_usd, is_bounded=hold.is_bounded)
+        source = source or _source(booking, is_counted=usage is None, has_price=prices is not None)
+        cost = ModelCost(
+            micro_usd=None if source is CostSource.UNKNOWN else booking.cost_micro_usd,
+            source=source,
+            upstream_micro_usd=booking.upstream_micro_usd,
+            priced_micro_usd=booking.priced_micro_usd,
+            flags=booking.findings,
+        )
+        if self._end():
+            self._ledger.settle(self.hold, settlement)
+            self._tell(outcome, message, usage, cost)
+        return cost
+
+    def _end(self) -> bool:
+        was_over, self._is_over = self._is_over, True
+        return not was_over
+
+    def _tell(self, outcome: str, message: str, usage: TokenUsage | None, cost: ModelCost) -> None:
+        endpoint = self.attempt.endpoint
+        self._observe(
+            ModelAttempt(
+                alias=endpoint.alias,
+                provider=endpoint.provider_name,
+                upstream=endpoint.upstream_id,
+                attempt=self.attempt.number,
+                outcome=outcome,
+                message=message,
+                duration_ms=round((self._clock.monotonic() - self._began) * 1000),
+                usage=usage,
+                cost=cost,
+            )
+        )
+
+
+async def pay(
+    ledger: Ledger, attempt: Attempt, charge: Charge, *, clock: Clock, observe: Callable[[ModelAttempt], None]
+) -> Spending:
+    """Set the most that an attempt can cost aside, durably: only then may it go out.
+
+    Raises:
+        BudgetExceeded: A cap leaves too little, or is paused.
+        RateLimited: A limit of requests or tokens does.
+        LedgerUnavailable: The ledger can't say so.
+    """
+    endpoint = attempt.endpoint
+    reservation = Reservation(
+        limits=charge.limits,
+        hold_micro_usd=attempt.hold_micro_usd or 0,
+        hold_tokens=attempt.bound.input_tokens + attempt.bound.output_tokens,
+        model=endpoint.alias,
+        provider=endpoint.provider_name,
+        attribution=charge.attribution,
+        is_bounded=attempt.hold_micro_usd is not None,
+    )
+    try:
+        hold = await ledger.reserve(reservation)
+    except StatusError as error:
+        raise _refusal(error, alias=endpoint.alias) from error
+    spending = Spending(ledger, hold, attempt, clock=clock, observe=observe)
+    try:
+        await ledger.intend(hold)
+    except StatusError as error:
+        spending.never_sent()
+        raise _refusal(error, alias=endpoint.alias) from error
+    except BaseException:
+        spending.never_sent()
+        raise
+    return spending
+
+
+def _refusal(error: StatusError, *, alias: str) -> failures.ModelFailed:
+    """The ledger's no, as callers of models know it."""
+    told = f"the call to {alias!r} was not sent: {error.message}"
+    match error:
+        case BudgetExceeded():
+            return failures.BudgetExceeded(told, retry_after_seconds=error.retry_after_seconds)
+        case TooManyRequests():
+            return failures.RateLimited(told, retry_after_seconds=error.retry_after_seconds)
+        case _:
+            return failures.LedgerUnavailable(told, retry_after_seconds=error.retry_after_seconds)
+
+
+def _source(booking: costs.Booking, *, is_counted: bool, has_price: bool) -> CostSource:
+    """Where the booked cost comes from, as the trace has it."""
+    match booking.source:
+        case BookedBy.UPSTREAM:
+            return CostSource.UPSTREAM
+        case BookedBy.PRICES:
+            return CostSource.BOUND if is_counted else CostSource.PRICES
+        case BookedBy.HOLD:
+            return CostSource.HOLD if has_price else CostSource.UNKNOWN
