@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -182,6 +182,8 @@ class _Loading:
         files = FileList(self._report)
         needed = skill_md_path(self._folder, lenient=not self._strict)
         files.add_folder(self._folder, shown=self._shown, needed=needed.name if needed is not None else "")
+        if needed is not None and needed.name != SKILL_MD:  # What runs it looks for the one true name.
+            files.entries = [replace(e, path=SKILL_MD) if e.path == needed.name else e for e in files.entries]
         parent = self._folder.parent
         if is_domain(parent) or domain_of(self._folder) is not None:
             self._add_from_domain(files, parent)
