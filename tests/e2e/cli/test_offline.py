@@ -130,6 +130,16 @@ def test_a_failing_test_fails_the_command_and_says_where(offline: Aspora, projec
     ]
 
 
+def test_no_text_of_a_skill_drives_the_terminal(offline: Aspora, project: Path) -> None:
+    skill = project / "skills/hr/screen"
+    case = {"id": "wr\x1b[2Jong", "input": {"user_message": "x"}, "expect": {"success": True}}
+    (skill / "tests/golden.jsonl").write_text(json.dumps(case) + "\n")
+    (skill / "code/handler.py").write_text("def handler(context):\n    raise ValueError('\\x1b]0;mine\\x07')\n")
+    done = offline.run("test", "hr/screen", cwd=project)
+    assert "wr\\x1b[2Jong" in done.out
+    assert "\x1b" not in done.out + done.err
+
+
 def test_what_failed_is_told_with_its_reason(offline: Aspora, project: Path) -> None:
     handler = project / "skills/hr/screen/code/handler.py"
     for text, reason in [
