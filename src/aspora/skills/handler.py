@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from aspora.apis.skill import SUFFIXES, is_inside
+from aspora.apis.skill import SUFFIXES, entry_point_problem
 from aspora.apis.skill_sections import Language
 from aspora.meta.names import did_you_mean, quoted
 from aspora.skills.config import Place, Settings
@@ -71,8 +71,8 @@ def _default(settings: Settings, language: str | None, paths: Collection[str], r
 
 
 def _check_file(settings: Settings, entry_point: str, paths: Collection[str], report: Report) -> None:
-    if not is_inside(entry_point):
-        message = f"{quoted(entry_point)} leaves the skill's folder; name a file inside it, with '/'"
+    if problem := entry_point_problem(entry_point):
+        message = f"{quoted(entry_point)} {problem}"
         _error(settings, "runtime.entryPoint", message, report)
     elif entry_point not in paths:
         near = did_you_mean(entry_point, paths)

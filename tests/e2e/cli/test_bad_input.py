@@ -49,6 +49,7 @@ BROKEN: list[tuple[str, Break, str]] = [
     ("huge", sparse, "has 50000000 bytes; at most"),
     ("case", same_name_in_other_case, "can't lie beside each other"),
     ("traversal", config("runtime:\n  entry_point: ../../other.py\n"), "leaves the skill's folder"),
+    ("dotted", config("runtime:\n  entry_point: ./code/handler.py\n"), "written plainly; write 'code/handler.py'"),
     ("absolute", config("runtime:\n  entry_point: /etc/passwd\n"), "leaves the skill's folder"),
     ("missing", config("runtime:\n  entry_point: code/nothing.py\n"), "is not a file of the skill"),
     ("link", lambda skill: os.symlink("/etc/passwd", skill / "references.md"), "is a link"),
@@ -69,7 +70,7 @@ def test_a_broken_skill(quick: InProcess, project: Path, change: Break, told: st
         assert "aspora create skill" in done.out
         return
     assert done.code == 1, done.out + done.err
-    assert told in done.out
+    assert done.out.count(told) == 1
     assert "FAIL" in done.out
     ran = quick.run("run", "./skills/hr/screen", "x", "--dry-run", cwd=project)
     assert ran.code == 4
@@ -145,6 +146,14 @@ def test_output_that_its_encoding_does_not_have_is_escaped(offline: Aspora, proj
     )
     ascii_only = Aspora(offline.data_dir, {**offline.environ, "PYTHONIOENCODING": "ascii"})
     assert "caf\\xe9" in ascii_only.ok("run", "./skills/hr/screen", "hello", cwd=project)
+
+
+def test_a_setting_that_names_no_folder_is_told_with_its_name(offline: Aspora) -> None:
+    lost = InProcess(offline.data_dir, {**offline.environ, "ASPORA_SKILLS_ROOT": "/nope"})
+    for verb in ("validate", "list", "test"):
+        done = lost.run(verb)
+        assert done.code == 2
+        assert "ASPORA_SKILLS_ROOT is '/nope', which is no folder; set it to" in done.err
 
 
 def test_usage_errors_name_the_way_out(quick: InProcess) -> None:
