@@ -28,7 +28,12 @@ def test_a_new_project_validates_tests_and_runs_at_once(offline: Aspora, tmp_pat
 
 
 def test_a_markdown_skill_says_what_to_set_before_it_runs(quick: InProcess, project: Path) -> None:
-    quick.ok("create", "skill", "hr/talk", "--lang", "markdown", "--role", "manager", cwd=project)
+    made = quick.run("create", "skill", "hr/talk", "--lang", "markdown", "--role", "manager", cwd=project)
+    steps = made.err.splitlines()
+    assert [n for n, line in enumerate(steps) if "export OPENROUTER_API_KEY=" in line] == [
+        n - 1 for n, line in enumerate(steps) if "aspora run ./skills/hr/talk" in line
+    ]
+    assert "OPENROUTER_API_KEY" not in quick.run("create", "skill", "hr/other", cwd=project).err
     quick.ok("validate", cwd=project)
     done = quick.run("run", "./skills/hr/talk", "hello", cwd=project)
     assert done.code == 3
@@ -88,7 +93,8 @@ def test_a_run_from_a_folder_is_marked_not_recorded(offline: Aspora) -> None:
 def test_a_name_without_a_server_means_its_folder(offline: Aspora) -> None:
     done = offline.run("run", "ecm/order-details", "ORD-10201")
     assert done.code == 0
-    assert "no server is running: straight from skills/ecm/order-details" in done.err
+    assert "Warning: no Aspora is running with data directory" in done.err
+    assert "'skills/ecm/order-details' runs here instead, and is not recorded" in done.err
     unknown = offline.run("run", "ecm/nothing", "x")
     assert unknown.code == 3
     assert "aspora up --detach" in unknown.err

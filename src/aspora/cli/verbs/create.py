@@ -71,6 +71,10 @@ def _create_skill(args: argparse.Namespace, cli: Cli) -> int:
     cli.out.note("")
     cli.out.note(f"Next: aspora validate {folder}")
     cli.out.note(f"      aspora test {folder}")
+    if args.lang == "markdown":
+        cli.out.note(
+            "      export OPENROUTER_API_KEY=…   (or ASPORA_MODEL_URL: a model runs SKILL.md, and needs an endpoint)"
+        )
     cli.out.note(f'      aspora run {here} "hello"')
     cli.out.note(f"      aspora apply -f {folder}")
     return exit_codes.OK

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     except Unavailable as e:
         if folder is None or cli.settings.url:
             raise Unavailable(f"{e.message}; or run a folder: aspora run ./skills/{args.skill}") from None
-        cli.out.note(f"no server is running: straight from {folder}")
+        cli.out.warn(f"{e.message}; {str(folder)!r} runs here instead, and is not recorded")
         return _run_folder(args, cli, folder)
     return _plan_on_server(args, cli, rest) if args.dry_run else _run_on_server(args, cli, rest)
 
