@@ -39,7 +39,7 @@ def artifact_problems(spec: Mapping[str, Any], files: Sequence[ArchiveFile], *, 
     entry_point: str | None = (spec.get("runtime") or {}).get("entryPoint")
     if entry_point is not None and entry_point not in held:
         near = did_you_mean(entry_point, held)
-        hint = near if near.startswith("; did") else "; name one of them, or pack the folder that has it"
+        hint = near if near.startswith("; did") else "; name a file that it holds, or pack the folder that has this one"
         yield FieldError(f"{path}.runtime.entryPoint", f"{quoted(entry_point)} is not a file of the artifact{hint}")
 
 
