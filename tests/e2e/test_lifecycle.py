@@ -194,8 +194,8 @@ def test_ctrl_c_at_any_point_of_the_demo_leaves_nothing_running(aspora: Aspora, 
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
-    # Before Python runs anything of ours, the signal ends it without a word. CPython also ends by the signal itself when
-    # that came inside an `exec`, such as a dataclass's in an import, though we have handled it.
+    # Before Python runs anything of ours, the signal ends it without a word. CPython also ends by the signal when that
+    # came inside an `exec`, such as a dataclass's in an import, though we have handled it.
     assert process.returncode in (0, 130) or (process.returncode, output.strip()) == (-signal.SIGINT, ""), output
     assert "Traceback" not in output
     wait_until(lambda: not processes_using(aspora.data_dir))

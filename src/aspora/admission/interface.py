@@ -69,14 +69,15 @@ class Review:
     surroundings: Sequence[Surrounding] = ()
 
 
-class ArtifactPresence(Protocol):
-    """Knows which artifacts have been uploaded (an `ArtifactStore` is one)."""
+class UploadedArtifacts(Protocol):
+    """Gives the artifacts that have been uploaded (an `ArtifactStore` is one)."""
 
-    async def exists(self, digest: str) -> bool:
-        """Whether something is kept under that digest.
+    async def get(self, digest: str) -> bytes:
+        """The artifact's bytes.
 
         Raises:
-            Invalid: `digest` is not one.
+            NotFound: Nothing is kept under that digest.
+            Invalid: What is kept does not have that digest, or `digest` is not one.
             Unavailable: The store can't be read now.
         """
         ...
@@ -119,7 +120,7 @@ class AdmissionPorts:
     """What plugins may read; each plugin's factory gets it."""
 
     reader: ObjectReader
-    artifacts: ArtifactPresence
+    artifacts: UploadedArtifacts
     sealer: Sealer = field(default_factory=NoSealer)
 
 

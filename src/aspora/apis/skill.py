@@ -156,16 +156,20 @@ def _check_runtime(runtime: Runtime) -> Iterator[FieldError]:
         yield FieldError(
             "spec.runtime.entryPoint", f"{quoted(entry_point)} is not {runtime.language}: it must end in {expected}"
         )
-    if entry_point is not None and not is_inside(entry_point):
-        yield FieldError(
-            "spec.runtime.entryPoint",
-            f"{quoted(entry_point)} leaves the skill's folder; name a file inside it, with '/'",
-        )
+    if entry_point is not None and (problem := entry_point_problem(entry_point)):
+        yield FieldError("spec.runtime.entryPoint", f"{quoted(entry_point)} {problem}")
 
 
-def is_inside(path: str) -> bool:
-    """Whether a path with `/` is relative, plain and without `.` or `..` parts."""
-    return "\\" not in path and "\0" not in path and all(part not in {"", ".", ".."} for part in path.split("/"))
+def entry_point_problem(path: str) -> str:
+    """Why a path can't name a file of the folder: it must be relative and plain, with `/`; "" when it can."""
+    parts = path.split("/")
+    if path.startswith("/") or ".." in parts:
+        return "leaves the skill's folder; name a file inside it, with '/'"
+    if "\\" in path or "\0" in path:
+        return "holds a backslash or a NUL; write the path with '/'"
+    if plain := "/".join(part for part in parts if part not in {"", "."}):
+        return "" if plain == path else f"is not written plainly; write {quoted(plain)}"
+    return "names no file; name one inside the skill's folder, such as 'code/handler.py'"
 
 
 def _check_version(spec: SkillSpec) -> Iterator[FieldError]:

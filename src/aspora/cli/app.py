@@ -190,6 +190,10 @@ def _run_told(argv: Sequence[str], *, load_settings: Any, platform: Mapping[str,
         return exit_codes.OK
     except StatusError as e:
         return report(e, out)
+    except UnicodeEncodeError as e:
+        word = e.object[max(0, e.start - 20) : e.end]
+        out.error(f"{word!a} is not UTF-8; type it again in a UTF-8 terminal")
+        return exit_codes.USAGE
     except ValueError as e:
         out.error(str(e))
         return exit_codes.USAGE

@@ -142,7 +142,7 @@ class Applier:
 
     def _upload(self, wanted: Wanted) -> None:
         digest = wanted.object["spec"]["artifact"]["digest"]
-        path = f"/api/v1/domains/{wanted.domain}/artifacts/{digest}"
+        path = object_path("artifacts", digest, domain=wanted.domain)
         try:
             self._rest.call_raw("HEAD", path)
         except NotFound:

@@ -9,6 +9,7 @@ import yaml
 from aspora.cli.applying import Applied, Wanted, comparable
 from aspora.cli.printing import as_yaml
 from aspora.cli.rest import Rest
+from aspora.client.paths import object_path
 from aspora.meta.errors import NotFound
 from aspora.skills import read_archive
 
@@ -56,7 +57,7 @@ def _digest(obj: Wire | None) -> str:
 
 
 def _old_files(rest: Rest, domain: str, digest: str) -> dict[str, bytes]:
-    data = rest.call_raw("GET", f"/api/v1/domains/{domain}/artifacts/{digest}", headers={"Accept": "*/*"})
+    data = rest.call_raw("GET", object_path("artifacts", digest, domain=domain), headers={"Accept": "*/*"})
     return {file.path: file.data for file in read_archive(data)}
 
 

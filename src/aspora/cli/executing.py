@@ -6,7 +6,7 @@ from typing import Any
 
 from aspora.cli.rest import ConnectionLost, Rest
 from aspora.cli.targets import execution_word, split_name
-from aspora.client.paths import object_path
+from aspora.client.paths import api_path, object_path
 from aspora.meta.errors import Unavailable
 
 Wire = Mapping[str, Any]
@@ -29,7 +29,7 @@ def has_ended(execution: Wire) -> bool:
 def events_path(execution: Wire) -> str:
     """Where its events are."""
     metadata = execution["metadata"]
-    return f"/api/v1/domains/{metadata['domain']}/executions/{metadata['name']}/events"
+    return api_path("domains", metadata["domain"], "executions", metadata["name"], "events")
 
 
 def is_execution(word: str) -> bool:
@@ -139,7 +139,7 @@ def wait_for_end(
                 if number > seen:
                     seen = number
                     on_event(event)
-            now: Wire = rest.call("GET", f"/api/v1/executions/{name}")
+            now: Wire = rest.call("GET", object_path("executions", name))
             if has_ended(now):
                 return now
         except Unavailable as e:

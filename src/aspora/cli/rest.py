@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aspora.client.codec import encode_body, error_of
 from aspora.client.paths import API_ROOT, target
@@ -220,10 +220,10 @@ class Rest:
         """Send one request and return the connection and the answer with its body unread.
 
         Args:
-            path: As `aspora.client.paths` makes them; what can't stand in a path is encoded.
+            path: As `aspora.client.paths` makes them.
         """
         given = {k: str(v) for k, v in (query or {}).items() if v is not None and v != ""}
-        where = target(quote(path, safe="/:,%"), given)
+        where = target(path, given)
         sent = {"Accept": "application/json", "Authorization": f"Bearer {self._key}", **(headers or {})}
         if self.impersonate:
             sent["Impersonate-User"] = self.impersonate

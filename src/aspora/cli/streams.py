@@ -1,5 +1,6 @@
 """The process's three streams, also when whoever started it has closed one, and bounded reading of files and stdin."""
 
+import io
 import os
 import stat
 import sys
@@ -11,7 +12,8 @@ STDIN = "-"
 def open_closed_streams() -> None:
     """Put the null device in the place of each stream that is closed, so that no file we open takes its number.
 
-    Closed output is thrown away. A closed standard input stays None: whoever reads it is told.
+    Closed output is thrown away. A closed standard input stays None: whoever reads it is told. What a stream's encoding
+    does not have is written as `\\u…`, so that no text of a skill can end a command in the middle.
     """
     for fd in (0, 1, 2):
         try:
@@ -21,6 +23,9 @@ def open_closed_streams() -> None:
     for name, fd in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(fd, "w", encoding="utf-8", closefd=False))
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def throw_output_away() -> None:

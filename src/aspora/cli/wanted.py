@@ -14,8 +14,9 @@ from typing import Any
 from aspora.cli.applying import FIELD_CONFLICT, Wanted
 from aspora.cli.streams import STDIN, read_bytes
 from aspora.meta.errors import API_VERSION, Invalid, StatusError
+from aspora.meta.names import quoted
 from aspora.skills import LoadedDomain, LoadedSkill, find_skills, load_domain, load_skill
-from aspora.skills.places import Places, SkillPlace, is_domain
+from aspora.skills.places import Places, SkillPlace, is_domain, unreadable
 from aspora.skills.problems import InvalidSkill, Problem, Report
 from aspora.skills.text_files import MAX_TEXT_BYTES, decode_text, read_text
 from aspora.skills.yaml_nodes import Node, json_value, parse_yaml
@@ -92,8 +93,8 @@ def _passed_over(folder: Path, read: Set[str]) -> Iterator[str]:
     """Manifests that say no kind, and links that lead nowhere: damaged, perhaps, and not gone."""
     for path in sorted((*folder.glob("*"), *folder.glob("*/*"))) if folder.is_dir() else ():
         is_manifest = path.parent == folder and path.suffix in MANIFEST_SUFFIXES and not is_domain(folder)
-        is_nowhere = path.is_symlink() and not path.exists()
-        if is_nowhere or (is_manifest and not (folder / "SKILL.md").is_file() and str(path) not in read):
+        is_nowhere = os.path.islink(path) and not os.path.exists(path)
+        if is_nowhere or (is_manifest and not os.path.isfile(folder / "SKILL.md") and str(path) not in read):
             yield shown_path(path)
 
 
@@ -132,7 +133,12 @@ def _belongs_to_a_folder(path: Path) -> bool:
     One that says of itself what it is, is a manifest wherever it lies and whatever it is called.
     """
     in_a_folder = (path.parent / "SKILL.md").is_file() or is_domain(path.parent)
-    return in_a_folder and {found[1] for found in _TYPE_KEY.finditer(_head_of(path))} != {b"apiVersion", b"kind"}
+    if not in_a_folder:
+        return False
+    try:
+        return {found[1] for found in _TYPE_KEY.finditer(_head_of(path))} != {b"apiVersion", b"kind"}
+    except OSError:
+        return True  # Loading the folder tells why.
 
 
 def _add_folders(found: Found, path: Path, *, domain: str, lenient: bool) -> None:
@@ -170,7 +176,7 @@ def _domains_by_path(places: Places) -> Iterator[Wanted]:
 
 def _manifests_in(folder: Path) -> list[Path]:
     """The manifests of a folder that holds only such: no skill, no domain."""
-    if not folder.is_dir() or is_domain(folder) or (folder / "SKILL.md").is_file():
+    if not folder.is_dir() or unreadable(folder) or is_domain(folder) or (folder / "SKILL.md").is_file():
         return []
     files = sorted(p for p in folder.iterdir() if p.suffix in MANIFEST_SUFFIXES and p.is_file())
     return [p for p in files if _is_manifest(p)]
@@ -178,7 +184,10 @@ def _manifests_in(folder: Path) -> list[Path]:
 
 def _is_manifest(path: Path) -> bool:
     """Whether a file says which kind it is; other YAML lying about is none of ours."""
-    return API_VERSION.encode() in _head_of(path)
+    try:
+        return API_VERSION.encode() in _head_of(path)
+    except OSError:
+        return True  # Reading it tells why.
 
 
 def _head_of(path: Path) -> bytes:
@@ -253,13 +262,18 @@ def _problems_of_form(wire: Mapping[str, Any], *, domain: str) -> Iterator[tuple
     """What keeps us from knowing where an object goes; the server checks the rest."""
     if wire.get("apiVersion") != API_VERSION:
         yield "apiVersion", f"must be {API_VERSION!r}"
-    if not isinstance(wire.get("kind"), str) or not wire["kind"]:
+    kind = wire.get("kind")
+    if kind is not None and not isinstance(kind, str):
+        yield "kind", f"must be text, not {quoted(kind)}; write the kind, such as Domain"
+    elif not kind:
         yield "kind", "is required: the kind, such as Domain"
     if not isinstance(wire.get("spec", {}), Mapping):
         yield "spec", "must be a map"
     metadata = wire.get("metadata")
     name, said = (metadata.get("name"), metadata.get("domain")) if isinstance(metadata, Mapping) else (None, None)
-    if not isinstance(name, str) or not name:
+    if name is not None and not isinstance(name, str):
+        yield "metadata.name", f"must be text, not {quoted(name)}; put it in quotes"
+    elif not name:
         yield "metadata.name", "is required: the object's name"
     if said and domain and said != domain:
         yield "metadata.domain", f"says {said!r} and -d says {domain!r}; leave one out"

@@ -6,6 +6,11 @@ from urllib.parse import quote, urlencode
 API_ROOT = "/api/v1"
 
 
+def api_path(*parts: str) -> str:
+    """The path of the parts below the root; what a part holds can't reach out of it."""
+    return "/".join([API_ROOT, *(quote(part, safe=":") for part in parts)])
+
+
 def object_path(plural: str, name: str = "", *, domain: str = "", is_status: bool = False) -> str:
     """The path of a kind's list, of one object, or of its status.
 
@@ -18,7 +23,7 @@ def object_path(plural: str, name: str = "", *, domain: str = "", is_status: boo
     parts = ["domains", domain, plural] if domain else [plural]
     parts += [name] if name else []
     parts += ["status"] if name and is_status else []
-    return "/".join([API_ROOT, *(quote(part, safe="") for part in parts)])
+    return api_path(*parts)
 
 
 def list_query(

@@ -15,7 +15,7 @@ from aspora.client.interface import Client, Wire
 from aspora.controllers.interface import ControllerParts
 from aspora.kit.clock import Clock
 from aspora.meta.conditions import READY, set_condition
-from aspora.meta.errors import API_VERSION, AlreadyExists, NotFound
+from aspora.meta.errors import API_VERSION, AlreadyExists, Invalid, NotFound
 from aspora.meta.objects import Condition, to_wire
 from aspora.reconcile.controller import Controller
 from aspora.reconcile.events import EventRecorder, NoEvents
@@ -79,7 +79,11 @@ class SkillReconciler:
             return Result()
         if "deletionTimestamp" in skill["metadata"]:
             return Result()
-        revision = await self._ensure_revision(skill)
+        try:
+            revision = await self._ensure_revision(skill)
+        except Invalid as error:
+            await self._report_refused(skill, error)
+            raise
         traffic = await self._ensure_route(skill, revision["metadata"]["name"])
         await self._report(skill, revision, traffic)
         return Result()
@@ -137,6 +141,22 @@ class SkillReconciler:
             await self._client.create(obj)
         except AlreadyExists:
             return
+
+    async def _report_refused(self, skill: Wire, error: Invalid) -> None:
+        """The skill is older than a rule, or its artifact went away since: it says why nothing new is served."""
+        old: dict[str, Any] = dict(skill.get("status") or {})
+        conditions = set_condition(
+            [Condition.model_validate(c) for c in old.get("conditions", [])],
+            type_=READY,
+            status="False",
+            reason="RevisionRefused",
+            message=error.message,
+            now=self._clock.now(),
+        )
+        generation: int = skill["metadata"]["generation"]
+        new = {**old, "observedGeneration": generation, "conditions": [to_wire(c) for c in conditions]}
+        if new != old:
+            await self._client.update({**skill, "status": new}, status=True)
 
     async def _report(self, skill: Wire, revision: Wire, traffic: Traffic) -> None:
         old: dict[str, Any] = dict(skill.get("status") or {})

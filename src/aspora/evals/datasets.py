@@ -1,10 +1,12 @@
 """The other datasets a skill may bring: queries that should trigger it, and the standard's `evals/evals.json`."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from aspora.meta.names import quoted
+from aspora_sdk.strictjson import NotJson, parse
 
 MAX_BYTES = 4 * 2**20
 
@@ -63,11 +65,11 @@ def load_evals(path: Path, *, skill: str) -> list[EvalCase]:
         raise DatasetError(f"{path}: must be {{skill_name, evals: [{{id, prompt, expected_output}}]}}")
     named: Any = data.get("skill_name", skill)  # pyright: ignore[reportUnknownVariableType]
     if named != skill:
-        raise DatasetError(f"{path}: skill_name is {named!r}; it must be the folder's name {skill!r}")
+        raise DatasetError(f"{path}: skill_name is {quoted(named)}; it must be the folder's name {skill!r}")
     cases = [_eval(path, i, entry) for i, entry in enumerate(data["evals"])]  # pyright: ignore[reportUnknownArgumentType]
     ids = [case.id for case in cases]
     if twice := sorted({i for i in ids if ids.count(i) > 1}):
-        raise DatasetError(f"{path}: the id {twice[0]!r} comes twice; keep one")
+        raise DatasetError(f"{path}: the id {quoted(twice[0])} comes twice; keep one")
     return cases
 
 
@@ -77,15 +79,14 @@ def _load(path: Path) -> Any:
             raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
             raise DatasetError(f"{path}: has more than {MAX_BYTES} bytes; split it into several files")
-        return json.loads(raw.decode("utf-8-sig"))
+        return parse(raw.decode("utf-8-sig"))
     except OSError as error:
         raise DatasetError(f"{path}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{path}:{error.lineno}:{error.colno}: is not JSON: {error.msg}") from None
-    except RecursionError:
-        raise DatasetError(f"{path}: is nested too deeply; make it flatter") from None
+    except NotJson as error:
+        place = f"{path}:{error.line}:{error.column}" if error.line else f"{path}"
+        raise DatasetError(f"{place}: is not JSON: {error.reason}") from None
 
 
 def _trigger(path: Path, index: int, entry: Any) -> TriggerCase:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic.alias_generators import to_camel
 
 from aspora.executor.agent_tools import FolderFiles
+from aspora.executor.failures import ExecutionFailed
 from aspora.executor.interface import Blobs, ModelCallBook
 from aspora.executor.model_records import RecordedModels
 from aspora.executor.results import Given, keep_result
@@ -95,13 +96,29 @@ def agent_task(work: Work, make: Callable[..., Any]) -> Any:
 
 def skill_instructions(folder: Path) -> str:
     """SKILL.md without its front matter."""
-    return _FRONT_MATTER.sub("", (folder / "SKILL.md").read_text("utf-8"), count=1)
+    return _FRONT_MATTER.sub("", _text(folder, "SKILL.md"), count=1)
 
 
 def _guardrails(folder: Path) -> str:
     """The domain's rules, then the skill's own."""
-    found = (folder / name for name in _GUARDRAIL_FILES)
-    return "\n\n".join(path.read_text("utf-8") for path in found if path.is_file())
+    return "\n\n".join(_text(folder, name) for name in _GUARDRAIL_FILES if (folder / name).is_file())
+
+
+def _text(folder: Path, name: str) -> str:
+    """One text of the artifact; admission lets only sound ones in, but a Revision may be older than that rule."""
+    try:
+        return (folder / name).read_text("utf-8")
+    except OSError as error:
+        raise ExecutionFailed(
+            "ArtifactUnfit",
+            f"the skill's artifact has no readable {name!r} ({error.strerror}); "
+            "mend the skill's folder and apply it again",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ExecutionFailed(
+            "ArtifactUnfit",
+            f"{name!r} in the skill's artifact is not UTF-8 (byte {error.start}); save it as UTF-8 and apply it again",
+        ) from None
 
 
 def _emit(work: Work, event: Mapping[str, Any]) -> None:

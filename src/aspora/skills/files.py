@@ -102,7 +102,12 @@ class FileList:
 
     def add_file(self, source: Path, *, shown: str, path: str) -> None:
         """List one file under a path."""
-        self._add(source, os.lstat(source), shown=shown, path=path)
+        try:
+            info = os.lstat(source)
+        except OSError as error:
+            self._report.error(shown, f"can't be read: {error.strerror}")
+        else:
+            self._add(source, info, shown=shown, path=path)
 
     def check(self, shown: str) -> None:
         """Look at all files together: names that collide, and their size."""
@@ -135,9 +140,7 @@ class FileList:
                     Path(entry.path), entry_shown, prefix=prefix, below=f"{path}/", ignore=ignore, depth=depth + 1
                 )
             else:
-                self._add(
-                    Path(entry.path), entry.stat(follow_symlinks=False), shown=entry_shown, path=f"{prefix}{path}"
-                )
+                self.add_file(Path(entry.path), shown=entry_shown, path=f"{prefix}{path}")
 
     def _warn_of_secrets(self, name: str, shown: str) -> None:
         if name == ".env" or name.startswith(".env."):
@@ -151,7 +154,8 @@ class FileList:
         elif problem := path_problem(path):
             self._report.error(ascii(shown)[1:-1] if not shown.isprintable() else shown, problem)
         elif info.st_size > MAX_FILE_BYTES:
-            self._report.error(shown, f"has {info.st_size} bytes; at most {MAX_FILE_BYTES} a file")
+            if not any(problem.file == shown for problem in self._report.errors):  # A text has a lower cap of its own.
+                self._report.error(shown, f"has {info.st_size} bytes; at most {MAX_FILE_BYTES} a file")
         elif len(self.entries) >= MAX_FILES:
             self._full = True
             self._report.error(shown, f"more than {MAX_FILES} files; name what stays out in {IGNORE_FILE}")

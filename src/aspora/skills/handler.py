@@ -3,14 +3,14 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from aspora.apis.skill import SUFFIXES, is_inside
+from aspora.apis.skill import SUFFIXES, entry_point_problem
 from aspora.apis.skill_sections import Language
 from aspora.meta.names import did_you_mean, quoted
 from aspora.skills.config import Place, Settings
 from aspora.skills.problems import Report
 
 _DEFAULT_STEM = "code/handler"
-_RUNNABLE: frozenset[Language] = frozenset({"python", "markdown"})
+_RUNNABLE: tuple[Language, ...] = ("python", "markdown")
 _FALLBACK_PLACE = Place("runtime", 0, 0)
 
 
@@ -45,7 +45,7 @@ def choose_handler(settings: Settings, paths: Collection[str], *, report: Report
         message = f"{quoted(entry_point)} is of no known language; it must end in one of {suffixes}"
         _error(settings, "runtime.entryPoint", message, report)
         chosen = "python"
-    _warn_if_not_runnable(settings, chosen, report)
+    _check_runnable(settings, chosen, report)
     return Handler(chosen, entry_point)
 
 
@@ -66,13 +66,13 @@ def _default(settings: Settings, language: str | None, paths: Collection[str], r
         wanted = f"{_DEFAULT_STEM}{SUFFIXES[language][0]}"  # pyright: ignore[reportArgumentType] - checked by the caller
         _error(settings, "runtime.language", f"there is no {wanted}; write it, or set runtime.entry_point", report)
         return Handler(language, wanted)
-    _warn_if_not_runnable(settings, candidates[0].language, report)
+    _check_runnable(settings, candidates[0].language, report)
     return candidates[0]
 
 
 def _check_file(settings: Settings, entry_point: str, paths: Collection[str], report: Report) -> None:
-    if not is_inside(entry_point):
-        message = f"{quoted(entry_point)} leaves the skill's folder; name a file inside it, with '/'"
+    if problem := entry_point_problem(entry_point):
+        message = f"{quoted(entry_point)} {problem}"
         _error(settings, "runtime.entryPoint", message, report)
     elif entry_point not in paths:
         near = did_you_mean(entry_point, paths)
@@ -84,11 +84,17 @@ def _language_of(entry_point: str) -> str | None:
     return next((name for name, suffixes in SUFFIXES.items() if suffixes and entry_point.endswith(suffixes)), None)
 
 
-def _warn_if_not_runnable(settings: Settings, language: str, report: Report) -> None:
-    if language not in _RUNNABLE:
+def language_problem(language: str) -> str:
+    """Why no handler of that language can be run; "" when one can."""
+    if language in _RUNNABLE:
+        return ""
+    return f"{language} handlers can't be run yet; write the handler in python, or use markdown: SKILL.md alone"
+
+
+def _check_runnable(settings: Settings, language: str, report: Report) -> None:
+    if problem := language_problem(language):
         place = settings.places.get("runtime.language") or settings.places.get("runtime.entryPoint", _FALLBACK_PLACE)
-        message = f"{language} handlers can't be run yet; the skill can be deployed, its executions fail"
-        report.warn(settings.shown, message, line=place.line, column=place.column, path=place.key)
+        report.error(settings.shown, problem, line=place.line, column=place.column, path=place.key)
 
 
 def _error(settings: Settings, wire: str, message: str, report: Report) -> None:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +19,7 @@ from aspora.skills.config import Schema, Settings, parse_settings, report_field_
 from aspora.skills.config_keys import IDENTITY_KEYS, LIST_KEYS, SKILL_KEYS
 from aspora.skills.files import FileEntry, FileList, pack
 from aspora.skills.handler import choose_handler
-from aspora.skills.places import CONFIG_YAML, domain_of, is_domain, skill_md_path
+from aspora.skills.places import CONFIG_YAML, domain_of, is_domain, skill_md_path, unreadable, unreadable_text
 from aspora.skills.problems import InvalidSkill, Problem, Report
 from aspora.skills.python_handler import check_python_handler
 from aspora.skills.skill_md import SKILL_MD, Said, SkillMdFile, parse_skill_md
@@ -141,7 +141,7 @@ class _Loading:
         return os.path.join(self._shown, name)
 
     def _read_skill_md(self) -> SkillMdFile:
-        path = skill_md_path(self._folder, lenient=not self._strict)
+        path = None if unreadable(self._folder) else skill_md_path(self._folder, lenient=not self._strict)
         if path is None:
             self._report.errors.append(self._no_skill_md())
             self._report.raise_errors(f"skill {self._shown!r}")
@@ -157,6 +157,8 @@ class _Loading:
     def _no_skill_md(self) -> Problem:
         if not self._folder.is_dir():
             return Problem(self._shown, 0, 0, "", "is no folder; a skill is a folder with SKILL.md")
+        if reason := unreadable(self._folder):
+            return Problem(self._shown, 0, 0, "", unreadable_text(reason))
         if is_domain(self._folder):
             return Problem(self._shown, 0, 0, "", "is a domain, not a skill; name one of the folders in it")
         return Problem(
@@ -182,6 +184,8 @@ class _Loading:
         files = FileList(self._report)
         needed = skill_md_path(self._folder, lenient=not self._strict)
         files.add_folder(self._folder, shown=self._shown, needed=needed.name if needed is not None else "")
+        if needed is not None and needed.name != SKILL_MD:  # What runs it looks for the one true name.
+            files.entries = [replace(e, path=SKILL_MD) if e.path == needed.name else e for e in files.entries]
         parent = self._folder.parent
         if is_domain(parent) or domain_of(self._folder) is not None:
             self._add_from_domain(files, parent)

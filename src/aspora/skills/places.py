@@ -52,6 +52,21 @@ def skill_md_path(folder: Path, *, lenient: bool = False) -> Path | None:
     return folder / loose[0] if lenient and loose else None
 
 
+def unreadable(folder: Path) -> str:
+    """What the system says of a folder that can't be listed or entered; "" when it can."""
+    try:
+        os.listdir(folder)
+        os.stat(os.path.join(folder, "."))
+    except OSError as error:
+        return error.strerror or "the system refuses"
+    return ""
+
+
+def unreadable_text(reason: str) -> str:
+    """The problem of such a folder, for people."""
+    return f"can't be read: {reason}; make it readable (chmod u+rx), or move it away"
+
+
 def is_domain(folder: Path) -> bool:
     """Whether a folder says that it is a domain's; what lies under these names may yet be no file, loading tells."""
     return os.path.lexists(folder / DOMAIN_MD) or os.path.lexists(folder / DOMAIN_YAML)
@@ -79,6 +94,9 @@ def find_skills(path: Path, *, lenient: bool = False) -> Places:
         found = "is no folder and no regular file" if os.path.lexists(top) else "does not exist"
         report.error(str(path), f"{found}; name a skill's folder, a domain's, or a tree of them")
         report.raise_errors(str(path))
+    if reason := unreadable(top):
+        report.error(str(path), unreadable_text(reason))
+        report.raise_errors(str(path))
     places = _look(top, lenient=lenient)
     if not places.skills and not places.domains:
         report.errors.append(_nothing_here(path, top))
@@ -93,12 +111,12 @@ def _look(top: Path, *, lenient: bool) -> Places:
         return Places(own_domain, (SkillPlace(top, domain_of(top)),))
     if is_domain(top):
         return Places((top,), tuple(_skills_in(top, top.name, lenient=lenient)))
-    if not any(_folders(top, lenient=lenient)) and (top / TREE).is_dir():
+    if not any(_folders(top, lenient=lenient)) and os.path.isdir(top / TREE):
         top = top / TREE
     domains: list[Path] = []
     skills: list[SkillPlace] = []
     for child in _subfolders(top):
-        if is_skill(child, lenient=lenient):
+        if is_skill(child, lenient=lenient) or unreadable(child):
             skills.append(SkillPlace(child, domain_of(child)))
         elif is_domain(child) or any(_skills_in(child, child.name, lenient=lenient)):
             domains += [child] if is_domain(child) else []
@@ -116,9 +134,9 @@ def _folders(top: Path, *, lenient: bool) -> Iterator[Path]:
 
 
 def _skills_in(folder: Path, domain: str, *, lenient: bool) -> Iterator[SkillPlace]:
-    """A domain's skills; a folder that looks like one yet lacks SKILL.md is among them, so that loading tells."""
+    """A domain's skills; one that looks like one yet lacks SKILL.md or can't be read is among them: loading tells."""
     for child in _subfolders(folder):
-        unfinished = os.path.lexists(child / CONFIG_YAML) or (child / "code").is_dir()
+        unfinished = os.path.lexists(child / CONFIG_YAML) or os.path.isdir(child / "code") or bool(unreadable(child))
         if is_skill(child, lenient=lenient) or (unfinished and child.name not in _NOT_SKILLS):
             yield SkillPlace(child, domain)
 
@@ -128,7 +146,7 @@ def _subfolders(folder: Path) -> list[Path]:
     return [
         folder / name
         for name in sorted(_names(folder))
-        if not name.startswith(".") and not ignore.covers(name, is_folder=True) and (folder / name).is_dir()
+        if not name.startswith(".") and not ignore.covers(name, is_folder=True) and os.path.isdir(folder / name)
     ]
 
 

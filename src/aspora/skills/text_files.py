@@ -24,7 +24,7 @@ def read_raw(path: Path, *, shown: str, report: Report, max_bytes: int = MAX_TEX
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        report.error(shown, "is a link; put the file itself there" if path.is_symlink() else _reason(error))
+        report.error(shown, "is a link; put the file itself there" if os.path.islink(path) else _reason(error))
         return None
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):

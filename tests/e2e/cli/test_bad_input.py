@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.cli.conftest import InProcess
+from tests.e2e.server import Aspora
 
 Break = Callable[[Path], object]
 
@@ -48,6 +49,7 @@ BROKEN: list[tuple[str, Break, str]] = [
     ("huge", sparse, "has 50000000 bytes; at most"),
     ("case", same_name_in_other_case, "can't lie beside each other"),
     ("traversal", config("runtime:\n  entry_point: ../../other.py\n"), "leaves the skill's folder"),
+    ("dotted", config("runtime:\n  entry_point: ./code/handler.py\n"), "written plainly; write 'code/handler.py'"),
     ("absolute", config("runtime:\n  entry_point: /etc/passwd\n"), "leaves the skill's folder"),
     ("missing", config("runtime:\n  entry_point: code/nothing.py\n"), "is not a file of the skill"),
     ("link", lambda skill: os.symlink("/etc/passwd", skill / "references.md"), "is a link"),
@@ -68,7 +70,7 @@ def test_a_broken_skill(quick: InProcess, project: Path, change: Break, told: st
         assert "aspora create skill" in done.out
         return
     assert done.code == 1, done.out + done.err
-    assert told in done.out
+    assert done.out.count(told) == 1
     assert "FAIL" in done.out
     ran = quick.run("run", "./skills/hr/screen", "x", "--dry-run", cwd=project)
     assert ran.code == 4
@@ -116,6 +118,42 @@ def test_lenient_reads_what_strict_refuses(quick: InProcess, tmp_path: Path) -> 
     done = quick.run("validate", str(skill), "--lenient")
     assert done.code == 0, done.out
     assert "warning" in done.out
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("run", "a" * 500), "has 500 characters; at most 63"),
+        (("run", "hr%2fscreen"), "'hr%2fscreen' is not a name"),
+        (("run", "hr/a?b c"), "'a?b c' is not a name"),
+        (("run", "./skills/hr/screen", "caf\udce9"), "the message 'caf\\udce9' is not UTF-8"),
+        (("run", "./skills/hr/screen", "--user", "\udce9"), "--user '\\udce9' is not UTF-8"),
+        (("run", "hr/other", "--idempotency-key", "k€y"), "--idempotency-key 'k€y' can't be sent"),
+    ],
+)
+def test_words_that_nothing_can_be_called_or_sent_as(
+    quick: InProcess, project: Path, argv: tuple[str, ...], told: str
+) -> None:
+    done = quick.run(*argv, cwd=project)
+    assert done.code == 2
+    assert told in done.err
+
+
+def test_output_that_its_encoding_does_not_have_is_escaped(offline: Aspora, project: Path) -> None:
+    (project / "skills/hr/screen/code/handler.py").write_text(
+        "from aspora_sdk import SkillResult\n"
+        "def handler(context):\n    return SkillResult(success=True, message='caf\u00e9')\n"
+    )
+    ascii_only = Aspora(offline.data_dir, {**offline.environ, "PYTHONIOENCODING": "ascii"})
+    assert "caf\\xe9" in ascii_only.ok("run", "./skills/hr/screen", "hello", cwd=project)
+
+
+def test_a_setting_that_names_no_folder_is_told_with_its_name(offline: Aspora) -> None:
+    lost = InProcess(offline.data_dir, {**offline.environ, "ASPORA_SKILLS_ROOT": "/nope"})
+    for verb in ("validate", "list", "test"):
+        done = lost.run(verb)
+        assert done.code == 2
+        assert "ASPORA_SKILLS_ROOT is '/nope', which is no folder; set it to" in done.err
 
 
 def test_usage_errors_name_the_way_out(quick: InProcess) -> None:

@@ -28,7 +28,12 @@ def test_a_new_project_validates_tests_and_runs_at_once(offline: Aspora, tmp_pat
 
 
 def test_a_markdown_skill_says_what_to_set_before_it_runs(quick: InProcess, project: Path) -> None:
-    quick.ok("create", "skill", "hr/talk", "--lang", "markdown", "--role", "manager", cwd=project)
+    made = quick.run("create", "skill", "hr/talk", "--lang", "markdown", "--role", "manager", cwd=project)
+    steps = made.err.splitlines()
+    assert [n for n, line in enumerate(steps) if "export OPENROUTER_API_KEY=" in line] == [
+        n - 1 for n, line in enumerate(steps) if "aspora run ./skills/hr/talk" in line
+    ]
+    assert "OPENROUTER_API_KEY" not in quick.run("create", "skill", "hr/other", cwd=project).err
     quick.ok("validate", cwd=project)
     done = quick.run("run", "./skills/hr/talk", "hello", cwd=project)
     assert done.code == 3
@@ -88,7 +93,8 @@ def test_a_run_from_a_folder_is_marked_not_recorded(offline: Aspora) -> None:
 def test_a_name_without_a_server_means_its_folder(offline: Aspora) -> None:
     done = offline.run("run", "ecm/order-details", "ORD-10201")
     assert done.code == 0
-    assert "no server is running: straight from skills/ecm/order-details" in done.err
+    assert "Warning: no Aspora is running with data directory" in done.err
+    assert "'skills/ecm/order-details' runs here instead, and is not recorded" in done.err
     unknown = offline.run("run", "ecm/nothing", "x")
     assert unknown.code == 3
     assert "aspora up --detach" in unknown.err
@@ -128,6 +134,16 @@ def test_a_failing_test_fails_the_command_and_says_where(offline: Aspora, projec
         ["hr/screen", "unit", "FAILED"],
         ["hr/screen", "golden", "FAILED"],
     ]
+
+
+def test_no_text_of_a_skill_drives_the_terminal(offline: Aspora, project: Path) -> None:
+    skill = project / "skills/hr/screen"
+    case = {"id": "wr\x1b[2Jong", "input": {"user_message": "x"}, "expect": {"success": True}}
+    (skill / "tests/golden.jsonl").write_text(json.dumps(case) + "\n")
+    (skill / "code/handler.py").write_text("def handler(context):\n    raise ValueError('\\x1b]0;mine\\x07')\n")
+    done = offline.run("test", "hr/screen", cwd=project)
+    assert "wr\\x1b[2Jong" in done.out
+    assert "\x1b" not in done.out + done.err
 
 
 def test_what_failed_is_told_with_its_reason(offline: Aspora, project: Path) -> None:

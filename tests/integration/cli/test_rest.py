@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from aspora.cli.rest import Rest, connect
-from aspora.client.paths import object_path
+from aspora.client.paths import api_path, object_path
 from aspora.db.data_dir import DataDirLock
 from aspora.meta.errors import Conflict, NotFound, TooManyRequests, Unauthorized, Unavailable
 
@@ -86,7 +86,8 @@ def test_an_error_without_a_body_goes_by_its_code(rest: Rest) -> None:
 def test_paths_are_encoded_once(rest: Rest) -> None:
     path = object_path("skills", "a/b c%", domain="dömain")
     assert rest.call("GET", path) == "/api/v1/domains/d%C3%B6main/skills/a%2Fb%20c%25"
-    assert rest.call("GET", "/api/v1/a b", query={"q": "x&y", "none": None}) == "/api/v1/a%20b?q=x%26y"
+    path = api_path("a%2fb c?d", "sha256:1")
+    assert rest.call("GET", path, query={"q": "x&y", "none": None}) == "/api/v1/a%252fb%20c%3Fd/sha256:1?q=x%26y"
 
 
 def test_a_list_is_read_to_its_last_page(rest: Rest) -> None:

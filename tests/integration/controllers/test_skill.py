@@ -1,6 +1,7 @@
 """The skill controller over the real object door: revisions, routes, rollback, crashes, clean-up."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +69,21 @@ async def test_a_skill_gets_a_revision_and_production_points_at_it(client: ApiCl
     assert stored["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]
     assert stored["spec"]["skillSpec"] == made["spec"]
     assert made["status"]["latestVersion"] == stored["spec"]["version"]
+
+
+async def test_a_skill_whose_revision_is_refused_says_why_in_its_status(
+    client: ApiClient, admin: ApiClient, tmp_path: Path
+) -> None:
+    await put(admin, skill("a"))
+    digits = PACKED["a"].digest.removeprefix("sha256:")
+    (tmp_path / "artifacts/sha256" / digits[:2] / digits).unlink()
+    reconciler = SkillReconciler(client, SystemClock())
+    for _ in range(2):
+        with pytest.raises(Invalid):
+            await reconciler.reconcile(TOY)
+    (ready,) = (await client.get("Skill", "toy", domain="default"))["status"]["conditions"]
+    assert (ready["status"], ready["reason"]) == ("False", "RevisionRefused")
+    assert "has been uploaded; PUT it first" in ready["message"]
 
 
 async def test_three_runs_write_once(client: ApiClient, admin: ApiClient) -> None:

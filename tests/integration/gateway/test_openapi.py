@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
-from tests.integration.gateway.conftest import PACKED
 
 from aspora.access.keys import KeyId, mint_key
 from aspora.apis.revision import revision_name
@@ -26,10 +25,12 @@ from aspora.records.nodes import NodeFacts, Nodes
 from aspora.sealing.check import settle_key
 from aspora.sealing.cipher import new_key
 from aspora.sealing.keyring import Keyring
+from aspora.skills.archive import ArchiveFile, write_archive
 
 DOMAIN = "/api/v1/domains/default"
 EXECUTIONS = f"{DOMAIN}/executions"
-ARTIFACT = {"digest": PACKED["a"].digest, "sizeBytes": len(PACKED["a"].data), "fileCount": 1}
+RUNNABLE = write_archive([ArchiveFile("SKILL.md", b"Do it."), ArchiveFile("code/handler.py", b"")])
+ARTIFACT = {"digest": RUNNABLE.digest, "sizeBytes": len(RUNNABLE.data), "fileCount": 2}
 SKILL_SPEC = {
     "skillMd": {"name": "s", "description": "d"},
     "artifact": ARTIFACT,
@@ -62,7 +63,7 @@ class Gateway:
 @pytest.fixture
 async def gateway(database: Database, dsn: str, tmp_path: Path) -> Gateway:
     artifacts = open_artifacts(tmp_path / "artifacts")
-    await artifacts.put(PACKED["a"].data)
+    await artifacts.put(RUNNABLE.data)
     secret = new_key()
     keyring = Keyring(await settle_key(database, lambda: secret, new_key, place="a test"), lambda: secret)
     clock = await DatabaseClock.open(database, SystemClock())

@@ -9,6 +9,8 @@ import pytest
 from aspora.access.interface import ANY, ANY_STATUS, Caller, Grant
 from aspora.admission.interface import AdmissionPorts, AdmissionRequest
 from aspora.apis.builtins import load_kinds
+from aspora.meta.errors import NotFound
+from aspora.skills.archive import ArchiveFile, write_archive
 
 NOW = datetime(2026, 2, 18, 12, 0, tzinfo=UTC)
 ROOT = Caller("root", "user", (Grant(None, frozenset({ANY}), frozenset({ANY, ANY_STATUS})),), key="root")
@@ -30,20 +32,24 @@ class DictReader:
         return [o for (k, d, _), o in sorted(self.objects.items()) if k == kind and domain in {None, d}]
 
 
-class UploadedArtifacts:
-    """Knows the artifacts of `a`, `b` and `c`; `asked` says which it was asked for."""
+class KnownArtifacts:
+    """Has one under the digests of `a`, `b` and `c`, and what is put; `asked` says which it was asked for."""
 
     def __init__(self) -> None:
+        packed = write_archive([ArchiveFile("SKILL.md", b"Do it."), ArchiveFile("code/handler.py", b"")])
+        self.held = {f"sha256:{letter * 64}": packed.data for letter in "abc"}
         self.asked: list[str] = []
 
-    async def exists(self, digest: str) -> bool:
+    async def get(self, digest: str) -> bytes:
         self.asked.append(digest)
-        return digest in {f"sha256:{letter * 64}" for letter in "abc"}
+        if digest not in self.held:
+            raise NotFound(f"no artifact {digest!r}")
+        return self.held[digest]
 
 
 @pytest.fixture
-def artifacts() -> UploadedArtifacts:
-    return UploadedArtifacts()
+def artifacts() -> KnownArtifacts:
+    return KnownArtifacts()
 
 
 @pytest.fixture
@@ -52,7 +58,7 @@ def reader() -> DictReader:
 
 
 @pytest.fixture
-def ports(reader: DictReader, artifacts: UploadedArtifacts) -> AdmissionPorts:
+def ports(reader: DictReader, artifacts: KnownArtifacts) -> AdmissionPorts:
     return AdmissionPorts(reader=reader, artifacts=artifacts)
 
 

@@ -13,6 +13,7 @@ from aspora.admission.interface import AdmissionPorts, AdmissionRequest
 from aspora.admission.keys import Keys
 from aspora.admission.schema import Schema
 from aspora.admission.versions import Versions
+from aspora.skills.archive import ArchiveFile, write_archive
 
 Ask = Callable[..., AdmissionRequest]
 Make = Callable[..., dict[str, Any]]
@@ -101,6 +102,63 @@ async def test_a_skill_whose_artifact_is_not_uploaded_is_refused(
     revision = {"skill": "s", "digest": "sha256:" + "d" * 64, "version": "1", "skillSpec": skill("e")["spec"]}
     (error,) = (await plugin.validate(ask("Revision", make("Revision", "s-d", revision, domain="d")))).errors
     assert error.field == "spec.skillSpec.artifact.digest"
+
+
+@pytest.mark.parametrize(
+    ("files", "runtime", "field", "message"),
+    [
+        ({"a.txt": b""}, {}, "artifact.digest", "the artifact holds no SKILL.md"),
+        ({"SKILL.md": b"caf\xe9"}, {}, "artifact.digest", "SKILL.md is not UTF-8: byte 0xe9 at offset 3"),
+        ({"SKILL.md": b"", "GUARDRAILS.md": b"\xff"}, {}, "artifact.digest", "GUARDRAILS.md is not UTF-8"),
+        ({"SKILL.md": b"x" * (2**20 + 1)}, {}, "artifact.digest", "SKILL.md has 1048577 bytes; at most 1048576"),
+        (
+            {"SKILL.md": b"", "code/handler.py": b""},
+            {"language": "python", "entryPoint": "code/handlr.py"},
+            "runtime.entryPoint",
+            "'code/handlr.py' is not a file of the artifact; did you mean 'code/handler.py'?",
+        ),
+        (
+            {"SKILL.md": b"", "h.go": b""},
+            {"language": "go", "entryPoint": "h.go"},
+            "runtime.language",
+            "go handlers can't be run yet; write the handler in python",
+        ),
+    ],
+)
+async def test_an_artifact_that_could_not_be_run_is_refused_with_the_field(
+    ports: AdmissionPorts,
+    artifacts: Any,
+    ask: Ask,
+    make: Make,
+    skill: Make,
+    files: dict[str, bytes],
+    runtime: dict[str, str],
+    field: str,
+    message: str,
+) -> None:
+    packed = write_archive([ArchiveFile(path, data) for path, data in files.items()])
+    artifacts.held["sha256:" + "e" * 64] = packed.data
+    given = skill("e", runtime=runtime)
+    revision = {"skill": "s", "digest": "sha256:" + "d" * 64, "version": "1", "skillSpec": given["spec"]}
+    asked = {"spec": given, "spec.skillSpec": make("Revision", "s-d", revision, domain="d")}
+    for path, obj in asked.items():
+        (error,) = (await Artifacts(ports).validate(ask(obj["kind"], obj))).errors
+        assert error.field == f"{path}.{field}"
+        assert message in error.message
+
+
+async def test_bytes_that_are_no_archive_are_refused_with_the_field(
+    ports: AdmissionPorts, artifacts: Any, ask: Ask, skill: Make
+) -> None:
+    artifacts.held["sha256:" + "e" * 64] = b"no tar"
+    (error,) = (await Artifacts(ports).validate(ask("Skill", skill("e")))).errors
+    assert (error.field, error.message[:8]) == ("spec.artifact.digest", "archive:")
+
+
+async def test_a_dry_run_refuses_a_language_that_cannot_run(ports: AdmissionPorts, ask: Ask, skill: Make) -> None:
+    given = skill("e", runtime={"language": "go", "entryPoint": "h.go"})
+    (error,) = (await Artifacts(ports).validate(ask("Skill", given, dry_run=True))).errors
+    assert error.field == "spec.runtime.language"
 
 
 async def test_dry_runs_and_writes_that_keep_the_spec_need_no_artifact(

@@ -4,7 +4,7 @@ import pytest
 
 from aspora.apis.decode import decode
 from aspora.apis.fields import explain
-from aspora.apis.skill import KIND, SUFFIXES, is_inside
+from aspora.apis.skill import KIND, SUFFIXES, entry_point_problem
 from aspora.apis.skill_class import execution_class
 from aspora.meta.errors import Invalid
 from aspora.meta.objects import to_wire
@@ -133,8 +133,20 @@ def test_every_field_says_what_it_means() -> None:
     walk("spec")
 
 
-def test_paths_that_lie_inside() -> None:
-    assert is_inside("code/handler.py")
-    for path in ("", "/a", "a/../b", "./a", "a//b", "a\\b", "a\0"):
-        assert not is_inside(path)
+def test_a_path_that_can_name_no_file_of_the_folder_says_why() -> None:
+    assert entry_point_problem("code/handler.py") == ""
+    for path, why in [
+        ("/a", "leaves the skill's folder"),
+        ("a/../b", "leaves the skill's folder"),
+        ("./a", "is not written plainly; write 'a'"),
+        ("a//./b", "is not written plainly; write 'a/b'"),
+        ("", "names no file"),
+        ("./", "names no file"),
+        ("a\\b", "holds a backslash"),
+        ("a\0", "holds a backslash or a NUL"),
+    ]:
+        assert entry_point_problem(path).startswith(why)
+
+
+def test_each_language_says_which_files_it_takes() -> None:
     assert set(SUFFIXES) == {"python", "markdown", "typescript", "go"}

@@ -32,7 +32,18 @@ def test_arguments_are_texts_unless_marked_as_json() -> None:
     }
 
 
-@pytest.mark.parametrize(("word", "expected"), [("x", "key=text"), ("=1", "key=text"), ("n:=007", "n=007")])
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("x", "key=text"),
+        ("=1", "key=text"),
+        ("n:=007", "n=007"),
+        ("n:=NaN", "NaN is not a number in JSON; leave it out or write null; for a text write n=NaN"),
+        ("n:=" + "9" * 5000, "too many digits; write it as a text"),
+        ('n:="\\ud800"', r"half a character \(\\ud800\)"),
+        ("n=caf\udce9", r"--input 'n=caf\\udce9' is not UTF-8; set the terminal to UTF-8"),
+    ],
+)
 def test_an_argument_that_can_not_be_read_says_how_to_write_it(word: str, expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         arguments_of([word], from_file={})
@@ -55,6 +66,7 @@ def test_an_argument_comes_once() -> None:
         (b'{"a": 1, "a": 2}', "'a' comes twice"),
         (b'{"a": "' + b"x" * MAX_INPUT_BYTES + b'"}', "more than 1048576 bytes"),
         (b"\xff", "not UTF-8"),
+        (b'{"a": "\\ud800"}', "half a character"),
     ],
 )
 def test_arguments_from_a_file_are_bounded_and_clear(tmp_path: Path, content: bytes, why: str) -> None:

@@ -1,5 +1,8 @@
 import io
+import os
+import tempfile
 import textwrap
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,11 @@ def test_the_lists_that_get_prints_come_back(tmp_path: Path) -> None:
         ("kind: Domain\nmetadata: {name: x}\n", "apiVersion: must be 'aspora.dev/v1'"),
         ("apiVersion: aspora.dev/v1\nmetadata: {name: x}\n", "kind: is required"),
         ("apiVersion: aspora.dev/v1\nkind: Domain\n", "metadata.name: is required"),
+        (
+            "apiVersion: aspora.dev/v1\nkind: Domain\nmetadata: {name: 123}\n",
+            "metadata.name: must be text, not 123; put it in quotes",
+        ),
+        ("apiVersion: aspora.dev/v1\nkind: 1\nmetadata: {name: x}\n", "kind: must be text, not 1"),
         ("apiVersion: aspora.dev/v1\nkind: Domain\nmetadata: {name: x}\nspec: 3\n", "spec: must be a map"),
         ("apiVersion: aspora.dev/v1\nkind: Skill\nmetadata: {name: x, domain: b}\n", "-d says 'a'"),
         ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b", "is not YAML"),
@@ -182,3 +190,47 @@ def test_nothing_there(tmp_path: Path) -> None:
         find_wanted(str(tmp_path / "nowhere"))
     with pytest.raises(InvalidSkill, match="create skill"):
         find_wanted(str(tmp_path))
+
+
+@pytest.fixture
+def unprivileged_project() -> Generator[Path]:
+    """A folder that everybody may enter, seen as an ordinary user sees it: nothing keeps root from reading."""
+    with tempfile.TemporaryDirectory() as made:
+        os.chmod(made, 0o755)
+        was_root = os.geteuid() == 0
+        if was_root:
+            os.chown(made, 65534, 65534)
+            os.seteuid(65534)
+        try:
+            yield Path(made)
+        finally:
+            for folder, _, _ in os.walk(made, onerror=lambda e: os.chmod(e.filename, 0o755)):
+                os.chmod(folder, 0o755)
+            if was_root:
+                os.seteuid(0)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o100])
+def test_a_folder_that_cannot_be_read_is_one_problem_among_others(unprivileged_project: Path, mode: int) -> None:
+    tree = unprivileged_project / "skills"
+    for name in ("hr/screen", "hr/closed", "ops/page"):
+        create_skill(tree, name)
+    (tree / "hr/closed").chmod(mode)
+    (tree / "ops").chmod(mode)
+    found = find_wanted(str(tree))
+    assert [w.object["metadata"]["name"] for w in found.wanted if w.object["kind"] == "Skill"] == ["screen"]
+    told = {Path(r.source).name: problems_of(r.error) for r in found.refused}
+    assert sorted(told) == ["closed", "ops"]
+    assert all("can't be read: Permission denied; make it readable" in told[name][0] for name in told)
+    with pytest.raises(InvalidSkill, match="Permission denied"):
+        find_wanted(str(tree / "ops"))
+
+
+def test_a_manifest_that_cannot_be_read_is_one_problem_among_others(unprivileged_project: Path) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        (unprivileged_project / name).write_text(DOMAIN)
+    (unprivileged_project / "b.yaml").chmod(0)
+    found = find_wanted(str(unprivileged_project))
+    assert [w.object["metadata"]["name"] for w in found.wanted] == ["hr"]
+    (refused,) = found.refused
+    assert "can't be read: Permission denied" in problems_of(refused.error)[0]

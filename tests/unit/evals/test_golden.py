@@ -79,6 +79,8 @@ def test_triggers(tmp_path: Path) -> None:
         "[1]",
         "nope",
         '["\\ud800"',
+        "9" * 5000,
+        "[" * 3000 + "]" * 3000,
     ):
         path.write_text(text)
         with pytest.raises(DatasetError, match=r"t\.json"):

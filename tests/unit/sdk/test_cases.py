@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aspora_sdk import CaseFileError, SkillResult, SkillTestCase, load_test_case, load_test_cases
+from aspora_sdk import CaseFileError, SkillResult, SkillTestCase, expectations, load_test_case, load_test_cases
 
 RESULT = SkillResult(
     success=True,
@@ -136,6 +136,11 @@ def test_an_expectation_that_cannot_be_checked_is_refused_on_load(tmp_path: Path
         ('{"id": "a", "input": {"metadata": []}, "expect": {"success": true}}', 1, "input.metadata"),
         ('{"id": "a", "input": {"user_message": 1}, "expect": {"success": true}}', 1, "`input.user_message`"),
         ('{"id": "a", "id": "b", "expect": {"success": true}}', 1, "'id' comes twice"),
+        ('{"id": "a", "expect": {"data.n": ' + "[" * 3000 + "]" * 3000 + "}}", 1, "nested too deeply; at most 64"),
+        ('{"id": "a", "expect": {"data.n": ' + "9" * 5000 + "}}", 1, "too many digits; write it as a text"),
+        ('{"id": "a", "expect": {"data.n": NaN}}', 1, "NaN is not a number in JSON"),
+        ('{"id": "\\ud800", "expect": {"success": true}}', 1, "half a character (\\ud800)"),
+        ('{"id": "a", "expect": {"message": {"matches": "' + "(" * 3000 + '"}}}', 1, "a regular expression"),
         ('{"id": "a", "expect": {"success": true}}\n{"id": "b", "expect": {"success": true}}', 2, "load_test_cases"),
     ],
 )
@@ -171,3 +176,18 @@ def test_ids_are_unique_and_a_file_is_not_empty_and_is_utf8(tmp_path: Path) -> N
         with pytest.raises(CaseFileError) as caught:
             load_test_cases(path)
         assert words in str(caught.value)
+
+
+def test_a_pattern_that_goes_on_for_ever_is_stopped_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expectations, "MATCH_SECONDS", 0.5)
+    endless = case(message={"matches": "^(a+)+$"}, success=True)
+    (failure,) = endless.failures({"success": True, "message": "a" * 64 + "!", "data": {}, "confidence": None})
+    assert failure.startswith("message: matching '^(a+)+$' took longer than 0.5 s on 'aaa")
+    assert "a repeat inside a repeat" in failure
+
+
+def test_numbers_beyond_all_floats_and_long_indexes_are_no_error() -> None:
+    huge = 10**400
+    assert not holds("data.n", {"approx": huge})
+    assert not holds("data.items." + "9" * 5000, 1)
+    assert case(**{"data.n": {"approx": huge}}).failures({"data": {"n": huge}}) == []

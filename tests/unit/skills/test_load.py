@@ -220,10 +220,9 @@ def test_a_handler_is_found_by_its_usual_name(make_skill: MakeSkill) -> None:
     assert load_skill(make_skill({"code/handler.py": HANDLER})).spec["runtime"]["entryPoint"] == "code/handler.py"
 
 
-def test_a_language_that_cannot_run_yet_validates_with_a_warning(make_skill: MakeSkill) -> None:
-    skill = load_skill(make_skill({"code/handler.ts": "export const handler = 1;\n"}))
-    assert skill.spec["runtime"]["language"] == "typescript"
-    assert any("typescript handlers can't be run yet" in w for w in warnings(skill))
+def test_a_language_that_cannot_run_yet_is_refused_as_the_server_refuses_it(make_skill: MakeSkill) -> None:
+    (problem,) = problems(make_skill({"code/handler.ts": "export const handler = 1;\n"}))
+    assert "typescript handlers can't be run yet; write the handler in python, or use markdown" in problem
 
 
 def test_markdown_can_be_chosen_beside_a_handler(make_skill: MakeSkill) -> None:
@@ -391,7 +390,9 @@ def test_a_folder_without_skill_md_says_what_would_do(make_skill: MakeSkill, tmp
 
 def test_lower_case_skill_md_is_for_import_alone(make_skill: MakeSkill) -> None:
     folder = make_skill({"SKILL.md": None, "skill.md": "---\nname: toy\ndescription: A toy.\n---\nBody\n"})
-    assert load_skill(folder, lenient=True).name == "toy"
+    skill = load_skill(folder, lenient=True)
+    assert skill.name == "toy"
+    assert [file.path for file in read_archive(skill.archive.data)] == ["SKILL.md"]
     assert "has no SKILL.md" in problems(folder)[0]
 
 

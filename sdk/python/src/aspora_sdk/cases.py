@@ -5,12 +5,12 @@ One case is a JSON object; a file holds one (`case.json`) or one a line (`golden
 
 from __future__ import annotations
 
-import json
 import os
 import re
 
 from aspora_sdk.context import SkillInput
-from aspora_sdk.expectations import ExpectationError, Expectations
+from aspora_sdk.expectations import ExpectationError, Expectations, shortened
+from aspora_sdk.strictjson import NotJson, parse
 from aspora_sdk.values import Value
 
 TYPE_CHECKING = False
@@ -75,12 +75,10 @@ def load_test_case(path: str | os.PathLike[str]) -> SkillTestCase:
         OSError: The file cannot be read.
     """
     try:
-        return _case(json.loads(_text(path), object_pairs_hook=_object), where=f"{path}:1")
-    except json.JSONDecodeError as problem:
-        hint = "; a file with one case a line is read by load_test_cases" if problem.msg == "Extra data" else ""
-        raise CaseFileError(f"{path}:{problem.lineno}: not JSON: {problem.msg}{hint}") from None
-    except _DuplicateKeyError as problem:
-        raise CaseFileError(f"{path}:1: {problem}") from None
+        return _case(parse(_text(path)), where=f"{path}:1")
+    except NotJson as problem:
+        hint = "; a file with one case a line is read by load_test_cases" if problem.reason == "Extra data" else ""
+        raise CaseFileError(f"{path}:{problem.line or 1}: not JSON: {problem.reason}{hint}") from None
 
 
 def load_test_cases(path: str | os.PathLike[str]) -> list[SkillTestCase]:
@@ -110,10 +108,9 @@ def _numbered(path: str | os.PathLike[str]) -> Iterator[tuple[int, SkillTestCase
         if not line.strip():
             continue
         try:
-            yield number, _case(json.loads(line, object_pairs_hook=_object), where=f"{path}:{number}")
-        except (json.JSONDecodeError, _DuplicateKeyError) as problem:
-            reason = problem.msg if isinstance(problem, json.JSONDecodeError) else str(problem)
-            raise CaseFileError(f"{path}:{number}: not a JSON object on one line: {reason}") from None
+            yield number, _case(parse(line), where=f"{path}:{number}")
+        except NotJson as problem:
+            raise CaseFileError(f"{path}:{number}: not a JSON object on one line: {problem.reason}") from None
 
 
 def _text(path: str | os.PathLike[str]) -> str:
@@ -126,30 +123,18 @@ def _text(path: str | os.PathLike[str]) -> str:
         raise CaseFileError(f"{path}:{line}: not UTF-8 text (byte {problem.start})") from None
 
 
-class _DuplicateKeyError(ValueError):
-    pass
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _DuplicateKeyError(
-            f"the key {next(key for key in keys if keys.count(key) > 1)!r} comes twice in one object"
-        )
-    return made
-
-
 def _case(given: Any, *, where: str) -> SkillTestCase:
     _check_keys(given, CASE_KEYS, what="a test case", where=where)
     asked = given.get("input", {})
     _check_keys(asked, INPUT_KEYS, what="`input`", where=where)
     _check_texts(given, where=where)
     if not isinstance(asked.get("metadata", {}), dict):
-        raise CaseFileError(f"{where}: input.metadata is {asked['metadata']!r}; it must be an object")
+        raise CaseFileError(f"{where}: input.metadata is {shortened(asked['metadata'])}; it must be an object")
     expect = given.get("expect")
     if not isinstance(expect, dict) or not expect:
-        raise CaseFileError(f"{where}: `expect` is {expect!r}; it must be an object with at least one expectation")
+        raise CaseFileError(
+            f"{where}: `expect` is {shortened(expect)}; it must be an object with at least one expectation"
+        )
     try:
         return SkillTestCase(
             id=given["id"], description=given.get("description", ""), input=SkillInput(**asked), expect=expect
@@ -160,17 +145,17 @@ def _case(given: Any, *, where: str) -> SkillTestCase:
 
 def _check_keys(given: Any, known: tuple[str, ...], *, what: str, where: str) -> None:
     if not isinstance(given, dict):
-        raise CaseFileError(f"{where}: {what} is {given!r}; it must be an object")
+        raise CaseFileError(f"{where}: {what} is {shortened(given)}; it must be an object")
     for key in given:
         if key not in known:
-            raise CaseFileError(f"{where}: unknown key {key!r} in {what}; known: {', '.join(known)}")
+            raise CaseFileError(f"{where}: unknown key {shortened(key)} in {what}; known: {', '.join(known)}")
 
 
 def _check_texts(given: dict[str, Any], *, where: str) -> None:
     if not isinstance(given.get("id"), str) or not re.search(r"\S", given["id"]):
-        raise CaseFileError(f"{where}: `id` is {given.get('id')!r}; it must be text that names the case")
+        raise CaseFileError(f"{where}: `id` is {shortened(given.get('id'))}; it must be text that names the case")
     texts = {"description": given.get("description", "")}
     texts |= {f"input.{key}": given.get("input", {}).get(key, "") for key in INPUT_KEYS[:3]}
     for name, value in texts.items():
         if not isinstance(value, str):
-            raise CaseFileError(f"{where}: `{name}` is {value!r}; it must be text")
+            raise CaseFileError(f"{where}: `{name}` is {shortened(value)}; it must be text")

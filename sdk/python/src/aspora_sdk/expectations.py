@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +14,8 @@ if TYPE_CHECKING:
 
 ROOTS = ("success", "message", "data", "confidence")
 DEFAULT_RELATIVE_TOLERANCE = 1e-6
+MATCH_SECONDS = 5.0
+_MATCH = "import json, re, sys; pattern, text = json.load(sys.stdin); sys.exit(re.search(pattern, text) is None)"
 
 
 class ExpectationError(ValueError):
@@ -43,11 +48,7 @@ class Expectations:
 
     def failures(self, result: Mapping[str, Any]) -> list[str]:
         """A sentence for each expectation that does not hold."""
-        return [
-            f"{path}: expected {_phrase(operator, operand)}, got {_short(actual)}"
-            for path, operator, operand in self._checks
-            if not _holds(operator, actual := _find(result, path), operand)
-        ]
+        return [said for check in self._checks if (said := _failure(result, *check))]
 
 
 def _operators(path: str, wanted: Any) -> dict[str, Any]:
@@ -70,13 +71,27 @@ def _operators(path: str, wanted: Any) -> dict[str, Any]:
 def _find(result: Any, path: str) -> Any:
     found = result
     for step in path.split("."):
-        if isinstance(found, list | tuple) and step.isdecimal() and int(step) < len(found):
+        if isinstance(found, list | tuple) and step.isdecimal() and len(step) < 10 and int(step) < len(found):
             found = found[int(step)]
         elif isinstance(found, dict) and step in found:
             found = found[step]
         else:
             return MISSING
     return found
+
+
+def _failure(result: Any, path: str, operator: str, operand: Any) -> str:
+    """What speaks against one expectation; "" when it holds."""
+    actual = _find(result, path)
+    try:
+        if _holds(operator, actual, operand):
+            return ""
+    except subprocess.TimeoutExpired:
+        return (
+            f"{path}: matching {shortened(operand)} took longer than {MATCH_SECONDS:g} s on {shortened(actual)}; "
+            "write the pattern without a repeat inside a repeat, such as (a+)+"
+        )
+    return f"{path}: expected {_phrase(operator, operand)}, got {shortened(actual)}"
 
 
 def _holds(operator: str, actual: Any, operand: Any) -> bool:
@@ -88,11 +103,15 @@ def _holds(operator: str, actual: Any, operand: Any) -> bool:
 def _phrase(operator: str, operand: Any) -> str:
     if operator == "exists":
         return "it to be there" if operand else "it to be absent"
-    return f"{operator} {_short(operand)}"
+    return f"{operator} {shortened(operand)}"
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
+def shortened(value: Any) -> str:
+    """A value as messages show it, cut where it is long."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        return f"a {type(value).__name__} too deep to show"
     return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
 
 
@@ -129,8 +148,20 @@ def _contains(actual: Any, operand: Any) -> bool:
 def _approx(actual: Any, operand: Any) -> bool:
     terms = operand if isinstance(operand, dict) else {"value": operand}
     relative = terms.get("rel", 0.0 if "abs" in terms else DEFAULT_RELATIVE_TOLERANCE)
-    tolerance = max(terms.get("abs", 0.0), relative * abs(terms["value"]))
-    return _number(actual) and abs(actual - terms["value"]) <= tolerance
+    try:
+        tolerance = max(terms.get("abs", 0.0), relative * abs(terms["value"]))
+        return _number(actual) and abs(actual - terms["value"]) <= tolerance
+    except OverflowError:  # A whole number beyond all floats.
+        return _equal(actual, terms["value"])
+
+
+def _matches(actual: Any, operand: Any) -> bool:
+    """In a process of its own: a pattern can go on for ever, and nothing else can stop it."""
+    if not isinstance(actual, str):
+        return False
+    asked = json.dumps([operand, actual]).encode()
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", _MATCH], input=asked, timeout=MATCH_SECONDS, check=False)
+    return done.returncode == 0
 
 
 def _length(actual: Any, operand: Any) -> bool:
@@ -148,7 +179,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "gt": _ordered(lambda actual, operand: actual > operand),
     "gte": _ordered(lambda actual, operand: actual >= operand),
     "contains": _contains,
-    "matches": lambda actual, operand: isinstance(actual, str) and re.search(operand, actual) is not None,
+    "matches": _matches,
     "in": lambda actual, operand: any(_equal(actual, choice) for choice in operand),
     "approx": _approx,
     "exists": lambda actual, operand: (actual is not MISSING) is operand,
@@ -157,7 +188,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _refuse(path: str, operator: str, operand: Any, wanted: str) -> None:
-    raise ExpectationError(f"{operator} at {path!r} is given {_short(operand)}; it takes {wanted}")
+    raise ExpectationError(f"{operator} at {path!r} is given {shortened(operand)}; it takes {wanted}")
 
 
 def _any(path: str, operator: str, operand: Any) -> None:
@@ -172,7 +203,7 @@ def _orderable(path: str, operator: str, operand: Any) -> None:
 def _pattern(path: str, operator: str, operand: Any) -> None:
     try:
         re.compile(operand)
-    except (re.error, TypeError):
+    except (re.error, TypeError, RecursionError, OverflowError):
         _refuse(path, operator, operand, "a regular expression")
 
 

@@ -71,6 +71,10 @@ def _create_skill(args: argparse.Namespace, cli: Cli) -> int:
     cli.out.note("")
     cli.out.note(f"Next: aspora validate {folder}")
     cli.out.note(f"      aspora test {folder}")
+    if args.lang == "markdown":
+        cli.out.note(
+            "      export OPENROUTER_API_KEY=…   (or ASPORA_MODEL_URL: a model runs SKILL.md, and needs an endpoint)"
+        )
     cli.out.note(f'      aspora run {here} "hello"')
     cli.out.note(f"      aspora apply -f {folder}")
     return exit_codes.OK
@@ -115,15 +119,16 @@ def _create_key(args: argparse.Namespace, cli: Cli) -> int:
         raise ValueError("say where the key is valid: -d DOMAIN, or --all-domains")
     expires_at = expiry(args.expires, now=datetime.now(UTC))
     owner, rest = args.owner or args.name, cli.rest()
-    base = f"/api/v1/domains/{args.domain}" if args.domain else "/api/v1"
-    if _exists(rest, f"{base}/apikeys/{args.name}"):
+    if _exists(rest, object_path("apikeys", args.name, domain=args.domain)):
         target = f"{args.domain}/{args.name}" if args.domain else args.name
         raise AlreadyExists(f"there is a key {args.name!r}; delete it first: aspora delete apikey {target}")
     for role in args.role:
-        name = _bind(rest, base, domain=args.domain, owner=owner, role=role)
+        name = _bind(rest, domain=args.domain, owner=owner, role=role)
         cli.out.note(f"{owner} has the role {role} {'in ' + args.domain if args.domain else 'everywhere'} ({name})")
     spec = {"owner": owner, "roles": args.role} | ({"expiresAt": expires_at} if expires_at else {})
-    made = rest.call("POST", f"{base}/apikeys", body=_object("ApiKey", args.name, args.domain, spec))
+    made = rest.call(
+        "POST", object_path("apikeys", domain=args.domain), body=_object("ApiKey", args.name, args.domain, spec)
+    )
     cli.out.note(f"apikey/{args.name} created, valid {'until ' + expires_at if expires_at else 'for ever'}.")
     cli.out.note("This is the key; it is not shown again. Use it as ASPORA_API_KEY:")
     cli.out.line(made["once"]["key"])
@@ -138,21 +143,21 @@ def _exists(rest: Rest, path: str) -> bool:
     return True
 
 
-def _bind(rest: Rest, base: str, *, domain: str, owner: str, role: str) -> str:
+def _bind(rest: Rest, *, domain: str, owner: str, role: str) -> str:
     """See to it that the owner has the role there; the binding's name."""
     name = re.sub(r"[^a-z0-9]+", "-", f"{owner}-{role}".lower()).strip("-")[:63].strip("-")
     subject = {"kind": "user", "name": owner}
     spec = {"subjects": [subject], "roleRef": {"name": role, "scope": "Cluster"}}
     try:
-        rest.call("POST", f"{base}/rolebindings", body=_object("RoleBinding", name, domain, spec))
+        rest.call("POST", object_path("rolebindings", domain=domain), body=_object("RoleBinding", name, domain, spec))
     except AlreadyExists:
-        found = rest.call("GET", f"{base}/rolebindings/{name}")
+        found = rest.call("GET", object_path("rolebindings", name, domain=domain))
         if found["spec"]["roleRef"]["name"] != role:
             raise
         subjects = found["spec"].get("subjects", [])
         if subject not in subjects:
             found["spec"]["subjects"] = [*subjects, subject]
-            rest.call("PUT", f"{base}/rolebindings/{name}", body=found)
+            rest.call("PUT", object_path("rolebindings", name, domain=domain), body=found)
     return f"rolebinding {name}"
 
 

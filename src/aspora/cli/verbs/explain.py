@@ -7,6 +7,7 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
+from aspora.client.paths import api_path
 
 EXAMPLES = """examples:
   aspora explain skill
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     rest = cli.rest()
     word, _, path = args.path.partition(".")
     resource = rest.resource(word)
-    found = rest.call("GET", f"/api/v1/explain/{resource['name']}", query={"path": path})
+    found = rest.call("GET", api_path("explain", resource["name"]), query={"path": path})
     title = f"{resource['kind']}{'.' + path if path else ''}"
     cli.out.line(cli.out.style(title, "bold"))
     _wrapped(cli, found["description"], indent=2)
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
 
 
 def _descend(cli: Cli, resource: Mapping[str, Any], path: str, *, indent: int) -> None:
-    found = cli.rest().call("GET", f"/api/v1/explain/{resource['name']}", query={"path": path})
+    found = cli.rest().call("GET", api_path("explain", resource["name"]), query={"path": path})
     for field in found["fields"]:
         _print_field(cli, field, indent=indent)
         if field["hasFields"]:

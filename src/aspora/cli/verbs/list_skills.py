@@ -25,7 +25,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def default_path(skills_root: str) -> str:
-    """Where skills are looked for when nobody says."""
+    """Where skills are looked for when nobody says.
+
+    Raises:
+        ValueError: The setting names no folder.
+    """
+    if skills_root and not os.path.isdir(skills_root):
+        raise ValueError(
+            f"ASPORA_SKILLS_ROOT is {skills_root!r}, which is no folder; set it to the one that holds your skills,"
+            " unset it, or name a path"
+        )
     return skills_root or ("skills" if os.path.isdir("skills") else ".")
 
 

@@ -10,6 +10,7 @@ from aspora.cli.executing import events_path, execution_path, has_ended, is_exec
 from aspora.cli.rest import Rest
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, named, split_name
 from aspora.cli.trace import event_lines, failure_lines, heading, tree
+from aspora.client.paths import object_path
 
 EXAMPLES = """examples:
   aspora logs EXEC-20260218120000-7f3a09c1
@@ -40,21 +41,20 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
         _show(cli, rest, found, follow=args.follow, as_json=args.output == "json")
         return exit_codes.OK
     domain, skill = split_name(args.what, domain=args.domain)
-    base = f"/api/v1/domains/{domain or cli.settings.domain or DEFAULT_DOMAIN}"
-    rest.call("GET", f"{base}/skills/{skill}")
+    domain = domain or cli.settings.domain or DEFAULT_DOMAIN
+    rest.call("GET", object_path("skills", skill, domain=domain))
     if args.tail is not None:
-        for execution in reversed(_latest(rest, base, skill, limit=args.tail)):
+        for execution in reversed(_latest(rest, domain, skill, limit=args.tail)):
             _show(cli, rest, execution, follow=False, as_json=args.output == "json")
         return exit_codes.OK
-    _follow_skill(cli, rest, base, skill, as_json=args.output == "json")
+    _follow_skill(cli, rest, domain, skill, as_json=args.output == "json")
     return exit_codes.OK
 
 
-def _latest(rest: Rest, base: str, skill: str, *, limit: int) -> list[dict[str, Any]]:
+def _latest(rest: Rest, domain: str, skill: str, *, limit: int) -> list[dict[str, Any]]:
     """The newest executions first."""
-    items: list[dict[str, Any]] = rest.call("GET", f"{base}/executions", query={"skill": skill, "limit": limit})[
-        "items"
-    ]
+    path = object_path("executions", domain=domain)
+    items: list[dict[str, Any]] = rest.call("GET", path, query={"skill": skill, "limit": limit})["items"]
     return items
 
 
@@ -77,18 +77,18 @@ def _stream(cli: Cli, rest: Rest, execution: dict[str, Any]) -> None:
         for text in event_lines(execution, event, branch="├─"):
             cli.out.line(text)
         cli.out.stdout.flush()
-    ended = rest.call("GET", f"/api/v1/executions/{execution['metadata']['name']}")
+    ended = rest.call("GET", object_path("executions", execution["metadata"]["name"]))
     cli.out.line(f"└─ {heading(ended)}")
     for text in failure_lines(ended):
         cli.out.line(text)
 
 
-def _follow_skill(cli: Cli, rest: Rest, base: str, skill: str, *, as_json: bool) -> None:
+def _follow_skill(cli: Cli, rest: Rest, domain: str, skill: str, *, as_json: bool) -> None:
     """Each execution of a skill once it has ended, from now on, until Ctrl-C."""
-    seen = {e["metadata"]["name"] for e in _latest(rest, base, skill, limit=100) if has_ended(e)}
+    seen = {e["metadata"]["name"] for e in _latest(rest, domain, skill, limit=100) if has_ended(e)}
     cli.out.note(f"waiting for executions of {skill} (Ctrl-C ends)")
     while True:
-        for execution in reversed(_latest(rest, base, skill, limit=100)):
+        for execution in reversed(_latest(rest, domain, skill, limit=100)):
             name = execution["metadata"]["name"]
             if name not in seen and has_ended(execution):
                 seen.add(name)

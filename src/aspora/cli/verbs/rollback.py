@@ -7,6 +7,7 @@ from typing import Any
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, split_name
+from aspora.client.paths import object_path
 
 EXAMPLES = """examples:
   aspora rollback wealth/create-goal                  to the revision before
@@ -69,10 +70,12 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     """Point the route at the earlier revision."""
     domain, skill = split_name(args.skill, domain=args.domain or "")
     domain = domain or cli.settings.domain or DEFAULT_DOMAIN
-    rest, base = cli.rest(), f"/api/v1/domains/{domain}"
-    route = rest.call("GET", f"{base}/routes/{skill}.{args.env}")
-    latest = rest.call("GET", f"{base}/skills/{skill}").get("status", {}).get("latestRevision") or ""
-    revisions = rest.items(f"{base}/revisions", query={"labelSelector": f"aspora.dev/skill={skill}"})
+    rest, route_path = cli.rest(), object_path("routes", f"{skill}.{args.env}", domain=domain)
+    route = rest.call("GET", route_path)
+    latest = rest.call("GET", object_path("skills", skill, domain=domain)).get("status", {}).get("latestRevision") or ""
+    revisions = rest.items(
+        object_path("revisions", domain=domain), query={"labelSelector": f"aspora.dev/skill={skill}"}
+    )
     traffic = route["spec"].get("traffic", [])
     current = max(traffic, key=lambda t: t["shareBp"])["revision"] if traffic else ""
     target = choose(revisions, current=current, latest=latest, wanted=args.to)
@@ -81,7 +84,7 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
         return exit_codes.OK
     route["spec"]["traffic"] = [{"revision": target, "shareBp": FULL_SHARE_BP}]
     query = {"dryRun": "All" if args.dry_run else None}
-    rest.call("PUT", f"{base}/routes/{skill}.{args.env}", body=route, query=query)
+    rest.call("PUT", route_path, body=route, query=query)
     done = "would point" if args.dry_run else "now points"
     cli.out.line(f"{domain}/{skill} {args.env} {done} at {target} (was {current or 'nothing'})")
     cli.out.note(

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
@@ -18,8 +17,10 @@ from aspora.cli.result import print_execution, succeeded
 from aspora.cli.streams import STDIN, read_bytes
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, named, split_name
 from aspora.cli.trace import event_text, tree
+from aspora.client.paths import api_path, object_path
 from aspora.meta.errors import StatusError, Unavailable
-from aspora.meta.names import MAX_SHOWN_LENGTH, quoted
+from aspora.meta.names import MAX_SHOWN_LENGTH, check_name, quoted
+from aspora_sdk.strictjson import parse
 
 EXAMPLES = """examples:
   aspora run wealth/fx-timing "10 000 GBP to INR, now or later?"
@@ -59,8 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Decide where, then run there."""
     named([args.skill])
-    if args.idempotency_key == "":
-        raise ValueError("--idempotency-key is empty, so that the skill could run twice; give a key, or leave it out")
+    _check_idempotency_key(args.idempotency_key)
     folder = folder_of(args.skill, skills_root=cli.settings.skills_root)
     if folder is not None and (args.local or looks_like_a_path(args.skill)):
         return _run_folder(args, cli, folder)
@@ -69,16 +69,23 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
             f"{args.skill!r} is no skill's folder, and neither is skills/{args.skill}; see what there is: aspora list"
         )
     if folder is None:
-        split_name(args.skill, domain=args.domain)  # A word that is no name is refused before a server is asked.
+        _place(args, cli)  # A word that is no name is refused before a server is asked.
     try:
         rest = cli.rest()
         rest.resources()
     except Unavailable as e:
         if folder is None or cli.settings.url:
             raise Unavailable(f"{e.message}; or run a folder: aspora run ./skills/{args.skill}") from None
-        cli.out.note(f"no server is running: straight from {folder}")
+        cli.out.warn(f"{e.message}; {str(folder)!r} runs here instead, and is not recorded")
         return _run_folder(args, cli, folder)
     return _plan_on_server(args, cli, rest) if args.dry_run else _run_on_server(args, cli, rest)
+
+
+def _check_idempotency_key(key: str | None) -> None:
+    if key == "":
+        raise ValueError("--idempotency-key is empty, so that the skill could run twice; give a key, or leave it out")
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise ValueError(f"--idempotency-key {quoted(key)} can't be sent; use ASCII letters, digits and signs alone")
 
 
 def looks_like_a_path(word: str) -> bool:
@@ -91,7 +98,7 @@ def folder_of(word: str, *, skills_root: str) -> Path | None:
     if looks_like_a_path(word):
         return Path(word).expanduser()
     for root in [Path(skills_root)] if skills_root else [Path("skills"), Path()]:
-        if (root / word / "SKILL.md").is_file():
+        if os.path.isfile(root / word / "SKILL.md"):  # A word that no file system can hold is no folder, and no error.
             return root / word
     return None
 
@@ -112,38 +119,28 @@ def arguments_of(words: Iterable[str], *, from_file: Mapping[str, Any]) -> dict[
 
 
 def _argument(word: str) -> tuple[str, Any]:
-    key, equals, text = word.partition("=")
+    key, equals, text = _require_utf8(word, what="--input").partition("=")
     if not equals or not key.strip(":"):
         raise ValueError(f"--input {quoted(word)} can't be read; write key=text or key:=json")
     if not key.endswith(":"):
         return key, text
     try:
-        return key[:-1], parse_json(text)
+        return key[:-1], parse(text)
     except ValueError as e:
         raise ValueError(
             f"--input {quoted(word)} is not JSON: {e}; for a text write {key[:-1]}={text[:MAX_SHOWN_LENGTH]}"
         ) from None
 
 
-def parse_json(text: str) -> Any:
-    """JSON with each key once and of bounded depth.
-
-    Raises:
-        ValueError: It is none; says where.
-    """
+def _require_utf8(word: str, *, what: str) -> str:
+    """The word, when it came as UTF-8: other bytes of a command line can't be sent to anybody."""
     try:
-        return json.loads(text, object_pairs_hook=_each_once)
-    except RecursionError:
-        raise ValueError("it is nested too deeply; make it flatter") from None
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {quoted(twice)} comes twice; keep one")
-    return found
+        word.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{what} {quoted(word)} is not UTF-8; set the terminal to UTF-8, or send a file that is"
+        ) from None
+    return word
 
 
 def read_json_object(name: str) -> dict[str, Any]:
@@ -154,7 +151,7 @@ def read_json_object(name: str) -> dict[str, Any]:
     """
     raw = read_bytes(name, max_bytes=MAX_INPUT_BYTES, what="--input-json")
     try:
-        value = parse_json(raw.decode())
+        value = parse(raw.decode())
     except UnicodeDecodeError as e:
         raise ValueError(f"--input-json {name!r} is not UTF-8 (byte {e.start}); save it as UTF-8") from None
     except ValueError as e:
@@ -167,7 +164,7 @@ def read_json_object(name: str) -> dict[str, Any]:
 def _message(word: str) -> str:
     """The message itself or, as `-`, what standard input holds."""
     if word != STDIN:
-        return word
+        return _require_utf8(word, what="the message")
     try:
         return read_bytes(word, max_bytes=MAX_INPUT_BYTES, what="the message").decode()
     except UnicodeDecodeError as e:
@@ -184,7 +181,7 @@ def wire_input(args: argparse.Namespace) -> dict[str, Any]:
     from_file = read_json_object(args.input_json) if args.input_json else {}
     return {
         "userMessage": message,
-        "userId": args.user,
+        "userId": _require_utf8(args.user, what="--user"),
         "metadata": arguments_of(args.input, from_file=from_file),
     }
 
@@ -211,6 +208,9 @@ def _run_folder(args: argparse.Namespace, cli: Cli, folder: Path) -> int:
 
 def _place(args: argparse.Namespace, cli: Cli) -> tuple[str, str]:
     domain, skill = split_name(args.skill, domain=args.domain)
+    for name in (domain, skill):
+        if name and (problems := check_name(name)):
+            raise ValueError(problems[0].message)
     return domain or cli.settings.domain or DEFAULT_DOMAIN, skill
 
 
@@ -225,7 +225,7 @@ def _run_on_server(args: argparse.Namespace, cli: Cli, rest: Rest) -> int:
     }
     submission = Submission(
         rest,
-        path=f"/api/v1/domains/{domain}/skills/{skill}/executions",
+        path=api_path("domains", domain, "skills", skill, "executions"),
         body=body,
         key=args.idempotency_key or f"cli-{secrets.token_hex(16)}",
         on_wait=lambda why: cli.out.note(f"{why} (trying again)"),
@@ -275,17 +275,18 @@ def _print_detached(args: argparse.Namespace, cli: Cli, execution: Wire) -> int:
 
 def _plan_on_server(args: argparse.Namespace, cli: Cli, rest: Rest) -> int:
     domain, skill = _place(args, cli)
-    base = f"/api/v1/domains/{domain}"
     note = ""
     name: str = args.revision or ""
     if not name:
-        traffic = rest.call("GET", f"{base}/routes/{skill}.{args.env}")["spec"].get("traffic", [])
+        traffic = rest.call("GET", object_path("routes", f"{skill}.{args.env}", domain=domain))["spec"].get(
+            "traffic", []
+        )
         if not traffic:
             raise Unavailable(f"no revision serves {domain}/{skill} in {args.env}; apply the skill first")
         largest = max(traffic, key=lambda t: t["shareBp"])
         name = largest["revision"]
         note = "" if len(traffic) == 1 else f" (gets {largest['shareBp'] / 100:g} % of {args.env})"
-    revision = rest.call("GET", f"{base}/revisions/{name}")
+    revision = rest.call("GET", object_path("revisions", name, domain=domain))
     plan = cli.load("aspora.cli.plan:RunPlan")(
         skill=f"{domain}/{skill}",
         revision=name + note,

@@ -8,7 +8,7 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
-from aspora.cli.output import Progress
+from aspora.cli.output import Progress, clean
 from aspora.cli.result import duration_text
 from aspora.cli.targets import add_domain_option, named
 from aspora.cli.verbs.list_skills import default_path
@@ -112,15 +112,16 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _print_details(args: argparse.Namespace, cli: Cli, row: dict[str, Any]) -> None:
     """What went wrong; with -v every case."""
-    where = f"{row['skill']} {row['suite']}".strip()
+    where = clean(f"{row['skill']} {row['suite']}".strip())
     if row["error"]:
-        cli.out.line(f"{cli.out.style('FAIL', 'red')}  {where}: {row['error']}")
+        cli.out.line(f"{cli.out.style('FAIL', 'red')}  {where}: {clean(row['error'])}")
     for case in row["cases"]:
+        name = clean(case["id"])
         if not case["ok"]:
-            cli.out.line(f"{cli.out.style('FAIL', 'red')}  {where}: {case['id']}")
+            cli.out.line(f"{cli.out.style('FAIL', 'red')}  {where}: {name}")
             for failure in case["failures"]:
-                for line in failure.splitlines():
+                for line in clean(failure).split("\n"):
                     cli.out.line(f"      {line}")
         elif args.verbose:
             mark = "skip" if case["skipped"] else cli.out.style("ok  ", "green")
-            cli.out.line(f"{mark}  {where}: {case['id']}  {duration_text(case['durationMs'])}")
+            cli.out.line(f"{mark}  {where}: {name}  {duration_text(case['durationMs'])}")

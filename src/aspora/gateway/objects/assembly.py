@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 
 from aspora.access.authenticate import KINDS_READ, Authenticator
 from aspora.admission.builtins import load_chain
-from aspora.admission.interface import AdmissionPorts, ArtifactPresence, NoSealer, Sealer
+from aspora.admission.interface import AdmissionPorts, NoSealer, Sealer, UploadedArtifacts
 from aspora.apis.kind import Kind
 from aspora.audit.interface import RefusalTrail
 from aspora.gateway.auditing import Auditor
@@ -52,7 +52,7 @@ def assemble(
     store: Store,
     kinds: Iterable[Kind],
     tail_age_seconds: Callable[[], float],
-    artifacts: ArtifactPresence,
+    artifacts: UploadedArtifacts,
     clock: Clock,
     metrics: Metrics,
     streams: Streams,
@@ -65,7 +65,7 @@ def assemble(
         store: Where objects live.
         kinds: All kinds, e.g. `load_kinds()`.
         tail_age_seconds: How long ago the store last knew that it had handed on every change.
-        artifacts: Asked whether what a skill names has been uploaded.
+        artifacts: Asked for what a skill names, which must have been uploaded.
         clock: For instants in objects and for expiry.
         metrics: Where to count.
         streams: Shared by all parts that stream.

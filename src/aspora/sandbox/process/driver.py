@@ -228,7 +228,7 @@ class _NoCalls:
 
 def _request(job: Job, *, has_own_user: bool) -> bytes:
     if job.language not in LANGUAGES:
-        raise Invalid(f"this sandbox driver can't run {job.language!r}; known: {', '.join(LANGUAGES)}")
+        raise Invalid(f"this sandbox driver can't run {job.language!r}; write the handler in {', '.join(LANGUAGES)}")
     rlimits: dict[str, Json] | None = None
     if has_own_user:  # Else the supervisor counts the user's other processes in, and may set the limits.
         caps = Caps(
