@@ -198,7 +198,7 @@ async def test_errors_have_the_form_that_clients_look_for(door: Door) -> None:
     async with door.upstream(rules=[{"fault": {"kind": "rejected"}}]), door.client() as client:
         with pytest.raises(openai.BadRequestError, match="the upstream refused the request") as rejected:
             await client.chat.completions.create(model=MODEL, messages=MESSAGES)
-        with pytest.raises(openai.BadRequestError, match="messages must be a list"):
+        with pytest.raises(openai.BadRequestError, match="'messages' must be a list"):
             await client.chat.completions.create(model=MODEL, messages=[])
         with pytest.raises(openai.NotFoundError, match="unknown model 'nope'"):
             await client.chat.completions.create(model="nope", messages=MESSAGES)

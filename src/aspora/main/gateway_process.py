@@ -99,9 +99,7 @@ def _build(
     clock: DatabaseClock,
     ledger: Ledger,
 ) -> _Gateway:
-    metrics = Metrics()
-    kinds = list(load_kinds())
-    audit = Audit(database)
+    metrics, kinds, audit = Metrics(), list(load_kinds()), Audit(database)
     store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
     streams = Streams(metrics=metrics)
     objects = assemble(
@@ -128,17 +126,7 @@ def _build(
     history = HistoryDoor(
         database=database, audit=audit, listener=listener, reader=objects.view, streams=streams, clock=clock
     )
-    models = ModelDoor(
-        reader=objects.view,
-        version=objects.view.version_of,
-        environment=model_environment(settings),
-        ledger=ledger,
-        platform=platform_limits(settings),
-        skills=serve.skills,
-        streams=streams,
-        clock=clock,
-        metrics=metrics,
-    )
+    models = _model_door(settings, objects, serve, ledger, streams, clock, metrics)
     own = [*health_routes(HealthDoor(Healths(database), objects.view, clock)), *serve_routes(serve)]
     own += [*history_routes(history), *artifact_routes(ArtifactDoor(artifacts, objects.view)), *model_routes(models)]
     draining = asyncio.Event()
@@ -162,6 +150,28 @@ def _build(
 
     app = build_app(config, [own, openapi_routes(document), objects.routes])
     return _Gateway(app, objects, draining.set, let_go, models.close, loops)
+
+
+def _model_door(
+    settings: Settings,
+    objects: ObjectParts,
+    serve: ServeDoor,
+    ledger: Ledger,
+    streams: Streams,
+    clock: DatabaseClock,
+    metrics: Metrics,
+) -> ModelDoor:
+    return ModelDoor(
+        reader=objects.view,
+        version=objects.view.version_of,
+        environment=model_environment(settings),
+        ledger=ledger,
+        platform=platform_limits(settings),
+        skills=serve.skills,
+        streams=streams,
+        clock=clock,
+        metrics=metrics,
+    )
 
 
 def _maintenance(settings: Settings, database: Database) -> dict[str, Loop]:

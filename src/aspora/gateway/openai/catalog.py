@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from aspora.access.interface import ObjectReader
-from aspora.meta.errors import Unavailable
 from aspora.models.catalog import Catalog
 
 KINDS: Final = ("Model", "Provider")
@@ -44,5 +43,5 @@ class ViewCatalog:
     def __call__(self) -> Catalog:
         """The one of the last refresh."""
         if self._catalog is None:
-            raise Unavailable("the models are not known yet; try again in a moment")
+            raise RuntimeError("refresh comes first")
         return self._catalog

@@ -95,11 +95,13 @@ def _domain_of(caller: Caller, key: ApiKeySpec | None, named: str) -> str:
     if named:
         if reached and named not in reached:
             raise Forbidden(
-                f"this key does not reach domain {named!r}; use another, or name one of: {', '.join(reached)}"
+                f"key {caller.key!r} does not reach domain {named!r}; use another, or name one of: {', '.join(reached)}"
             )
         return named
     if len(reached) > 1:
-        raise BadRequest(f"this key reaches several domains; name the one that pays in the header {DOMAIN_HEADER}")
+        raise BadRequest(
+            f"key {caller.key!r} reaches several domains; name the one that pays in the header {DOMAIN_HEADER}"
+        )
     return reached[0] if reached else ""
 
 

@@ -83,11 +83,11 @@ def read_chat(body: Mapping[str, Any]) -> ChatRequest:
     """
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):  # pyright: ignore[reportUnknownVariableType]
-        raise BadRequest("messages must be a list of objects with role and content, at least one; send what was said")
+        raise BadRequest("'messages' must be a list of objects with role and content, at least one; send what was said")
     streams = _flag(body, "stream")
     options = body.get("stream_options") or {}
     if not isinstance(options, dict):
-        raise BadRequest("stream_options must be an object like {'include_usage': true}; or leave it out")
+        raise BadRequest("'stream_options' must be an object like with include_usage; or leave it out")
     return ChatRequest(
         model=_model(body),
         body={name: value for name, value in body.items() if name not in _OURS},
@@ -106,7 +106,7 @@ def read_embeddings_request(body: Mapping[str, Any]) -> tuple[str, Mapping[str, 
         BadRequest: There is no input, or no model.
     """
     if not isinstance(body.get("input"), str | list) or not body["input"]:
-        raise BadRequest("input must be a text or a list of texts; send what shall become a vector")
+        raise BadRequest("'input' must be a text or a list of texts; send what shall become a vector")
     return _model(body), {name: value for name, value in body.items() if name != "model"}
 
 
@@ -118,14 +118,14 @@ def embeddings_question(model: str, body: Mapping[str, Any], *, deadline: float)
 def _model(body: Mapping[str, Any]) -> str:
     model = body.get("model")
     if not isinstance(model, str) or not model:
-        raise BadRequest("model must be the name of a model, or 'skill:DOMAIN/NAME'; GET /v1/models lists them")
+        raise BadRequest("'model' must be the name of a model, or 'skill:DOMAIN/NAME'; GET /v1/models lists them")
     return model
 
 
 def _flag(body: Mapping[str, Any], name: str) -> bool:
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
-        raise BadRequest(f"{name} must be true or false; correct it, or leave it out")
+        raise BadRequest(f"{name!r} must be true or false; correct it, or leave it out")
     return bool(value)
 
 
@@ -134,7 +134,7 @@ def _whole(body: Mapping[str, Any], name: str, *, default: int, most: int) -> in
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise BadRequest(f"{name} must be a whole number from 1 to {most}; correct it, or leave it out")
+        raise BadRequest(f"{name!r} must be a whole number from 1 to {most}; correct it, or leave it out")
     return value
 
 
