@@ -164,6 +164,7 @@ class Attempts:
             endpoint=attempt.endpoint,
             path=call.question.operation.value,
             body=attempt.body,
+            call=spending.hold.id,
             timeout_seconds=min(float(attempt.endpoint.provider.timeout_seconds), self._seconds_left(call.question)),
             sent=SimpleNamespace(headers=False),
         )
