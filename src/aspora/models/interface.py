@@ -100,7 +100,7 @@ class ModelCost:
         source: Where it comes from.
         upstream_micro_usd: What the upstream said, when it was a usable number.
         priced_micro_usd: What the Model's prices give.
-        flags: CamelCase findings: `UsageMissing`, `Cut`, `Unpriced`, and those of `ledger.costs.book`.
+        flags: CamelCase findings: `UsageMissing`, `ModelDiffers`, `Cut`, `Unpriced`, and those of `ledger.costs.book`.
     """
 
     micro_usd: int | None
