@@ -30,11 +30,17 @@ ROLE_RULES: Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]] = {
             _rule(WRITE, ["skills", "routes"]),
             _rule(["get", "create"], ["artifacts"]),
             _rule(["create", "cancel"], ["executions"]),
+            _rule(["create"], ["calls"]),
         ],
     ),
     "operator": (
         "Keeps skills running: shifts traffic, cancels executions, reads everything.",
-        [_rule(READ, [ANY]), _rule(["update", "patch"], ["routes"]), _rule(["create", "cancel"], ["executions"])],
+        [
+            _rule(READ, [ANY]),
+            _rule(["update", "patch"], ["routes"]),
+            _rule(["create", "cancel"], ["executions"]),
+            _rule(["create"], ["calls"]),
+        ],
     ),
     "viewer": ("Reads everything.", [_rule(READ, [ANY])]),
     "end-user": (
@@ -43,7 +49,11 @@ ROLE_RULES: Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]] = {
     ),
     "agent": (
         "A machine that runs skills and follows what it started.",
-        [_rule(READ, ["skills"]), _rule(["create", "get", "list", "watch", "cancel"], ["executions"])],
+        [
+            _rule(READ, ["skills"]),
+            _rule(["create", "get", "list", "watch", "cancel"], ["executions"]),
+            _rule(["create"], ["calls"]),
+        ],
     ),
     SYSTEM_EXECUTOR: (
         "Aspora's executors: read what they run.",

@@ -29,6 +29,12 @@ class KeyId:
     def __str__(self) -> str:
         return f"{self.domain}.{self.name}" if self.domain else self.name
 
+    @classmethod
+    def read(cls, text: str) -> "KeyId":
+        """The same from its text."""
+        domain, _, name = text.rpartition(".")
+        return cls(domain, name)
+
 
 @dataclass(frozen=True, slots=True)
 class NewKey:

@@ -15,6 +15,8 @@ from aspora.gateway.json_body import parse_json_object
 from aspora.meta.errors import BadRequest, MethodNotAllowed, StatusError, Unauthorized
 from aspora.meta.names import did_you_mean
 
+OPENAI_PREFIX = "/v1/"
+"""Paths in the form of OpenAI's API."""
 JSON_TYPE = "application/json"
 NDJSON_TYPE = "application/x-ndjson"
 MAX_OBJECT_BYTES = 4 * 1024 * 1024
@@ -55,8 +57,8 @@ def format_warning(text: str) -> str:
     return f'299 - "{quoted}"'
 
 
-def error_response(error: StatusError) -> Response:
-    """The answer that carries an error."""
+def error_response(error: StatusError, path: str = "") -> Response:
+    """The answer that carries an error: a `Status`, or below `OPENAI_PREFIX` what clients of OpenAI's API look for."""
     headers: dict[str, str] = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_seconds)))
@@ -64,7 +66,13 @@ def error_response(error: StatusError) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="aspora"'
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allowed)  # Wanted with each 405, be it empty: RFC 9110 section 15.5.6.
-    return json_response(error.to_status(), status=error.code, headers=headers)
+    body = _openai_error(error) if path.startswith(OPENAI_PREFIX) else error.to_status()
+    return json_response(body, status=error.code, headers=headers)
+
+
+def _openai_error(error: StatusError) -> dict[str, Any]:
+    kind = "invalid_request_error" if error.code < 500 else "api_error"
+    return {"error": {"message": error.message, "type": kind, "code": error.reason, "param": None}}
 
 
 async def read_json_object(request: Request) -> dict[str, Any]:

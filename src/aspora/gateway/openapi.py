@@ -25,7 +25,7 @@ from aspora.gateway.contract import (
     reference,
     watch_content,
 )
-from aspora.gateway.http import json_response, query_of
+from aspora.gateway.http import OPENAI_PREFIX, json_response, query_of
 from aspora.gateway.middleware.authentication import MAX_USER_CHARACTERS, PUBLIC_PATHS
 from aspora.gateway.origin import FIELD_MANAGER, MAX_MANAGER_CHARACTERS
 from aspora.meta.errors import (
@@ -162,7 +162,7 @@ def openapi_document(kinds: Iterable[Kind], routes: Sequence[BaseRoute], *, vers
     for kind in all_kinds:
         paths.update(_kind_paths(kind))
     for route in routes:
-        if isinstance(route, Route) and "{plural}" not in route.path.replace("/explain/{plural}", ""):
+        if isinstance(route, Route) and _is_published(route.path):
             paths.setdefault(route.path, {}).update(_route_operations(route))
     return {
         "openapi": "3.1.0",
@@ -371,6 +371,11 @@ def _operation(
 
 def _content(schema: Mapping[str, Any]) -> Json:
     return {"application/json": {"schema": schema}}
+
+
+def _is_published(path: str) -> bool:
+    """Not the generic object routes, which are published kind by kind, and not what OpenAI publishes."""
+    return "{plural}" not in path.replace("/explain/{plural}", "") and not path.startswith(OPENAI_PREFIX)
 
 
 def _path_parameters(path: str) -> list[Json]:

@@ -145,8 +145,12 @@ class LinesResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until one of the ends comes."""
-        self._streams.require_room()
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        try:
+            self._streams.require_room()
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        except BaseException:
+            await close_source(self._lines)
+            raise
         outbox = Outbox(OUTBOX_BYTES)
         filling = asyncio.create_task(self._fill(outbox, scope), name="stream-source")
         sender = asyncio.create_task(_send_all(outbox, send), name="stream-lines")

@@ -30,6 +30,7 @@ from aspora.gateway.history.routes import CHANNELS as HISTORY_CHANNELS
 from aspora.gateway.history.routes import HistoryDoor, history_routes
 from aspora.gateway.objects.assembly import ObjectParts, assemble
 from aspora.gateway.objects.bootstrap import Bootstrap, admin_key, system_key
+from aspora.gateway.openai.routes import ModelDoor, model_routes
 from aspora.gateway.openapi import openapi_document, openapi_routes
 from aspora.gateway.serve.health import HealthDoor, health_routes
 from aspora.gateway.serve.routes import CHANNELS as SERVE_CHANNELS
@@ -37,16 +38,21 @@ from aspora.gateway.serve.routes import ServeDoor, serve_routes
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import Clock, SystemClock
 from aspora.kit.supervise import Loop, run_loops, running_loops, wait_for_stop
+from aspora.ledger.interface import Ledger
+from aspora.ledger.maintenance import RETAINED as LEDGER_RECORDS
+from aspora.ledger.maintenance import maintain_ledger
 from aspora.main.child import open_database
 from aspora.main.controlling import lead_controllers
 from aspora.main.database_clock import DatabaseClock
 from aspora.main.endpoint import write_private
 from aspora.main.joining import place_of, warn_of_other_artifacts
 from aspora.main.metrics_door import QuietServer, serving
+from aspora.main.process_key import new_place
 from aspora.main.secret_key import open_keyring
 from aspora.main.settings import Settings
+from aspora.main.spending import open_escrow, platform_limits
 from aspora.main.version import aspora_version
-from aspora.main.wiring import artifact_store
+from aspora.main.wiring import artifact_store, model_environment
 from aspora.meta.errors import Unavailable
 from aspora.models.defaults import default_objects
 from aspora.records.health import Healths
@@ -73,12 +79,14 @@ class _Gateway:
     Attributes:
         drain: Makes `/readyz` fail; all else goes on.
         let_go: Ends streams and waits, so that a stop need not sit them out.
+        close: Closes connections to upstreams.
     """
 
     app: ASGIApp
     objects: ObjectParts
     drain: Callable[[], None]
     let_go: Callable[[], None]
+    close: Callable[[], Awaitable[None]]
     loops: Mapping[str, Loop]
 
 
@@ -89,10 +97,9 @@ def _build(
     artifacts: ArtifactStore,
     keyring: Keyring,
     clock: DatabaseClock,
+    ledger: Ledger,
 ) -> _Gateway:
-    metrics = Metrics()
-    kinds = list(load_kinds())
-    audit = Audit(database)
+    metrics, kinds, audit = Metrics(), list(load_kinds()), Audit(database)
     store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
     streams = Streams(metrics=metrics)
     objects = assemble(
@@ -119,8 +126,9 @@ def _build(
     history = HistoryDoor(
         database=database, audit=audit, listener=listener, reader=objects.view, streams=streams, clock=clock
     )
+    models = _model_door(settings, objects, serve, ledger, streams, clock, metrics)
     own = [*health_routes(HealthDoor(Healths(database), objects.view, clock)), *serve_routes(serve)]
-    own += [*history_routes(history), *artifact_routes(ArtifactDoor(artifacts, objects.view))]
+    own += [*history_routes(history), *artifact_routes(ArtifactDoor(artifacts, objects.view)), *model_routes(models)]
     draining = asyncio.Event()
     document = partial(openapi_document, kinds, own, version=aspora_version())
     config = AppConfig(
@@ -141,13 +149,36 @@ def _build(
         serve.release_waiters()
 
     app = build_app(config, [own, openapi_routes(document), objects.routes])
-    return _Gateway(app, objects, draining.set, let_go, loops)
+    return _Gateway(app, objects, draining.set, let_go, models.close, loops)
+
+
+def _model_door(
+    settings: Settings,
+    objects: ObjectParts,
+    serve: ServeDoor,
+    ledger: Ledger,
+    streams: Streams,
+    clock: DatabaseClock,
+    metrics: Metrics,
+) -> ModelDoor:
+    return ModelDoor(
+        reader=objects.view,
+        version=objects.view.version_of,
+        environment=model_environment(settings),
+        ledger=ledger,
+        platform=platform_limits(settings),
+        skills=serve.skills,
+        streams=streams,
+        clock=clock,
+        metrics=metrics,
+    )
 
 
 def _maintenance(settings: Settings, database: Database) -> dict[str, Loop]:
     """Day partitions made ahead, and dropped when they are old enough."""
-    retained = (*RECORDS, *AUDIT_RECORDS)
+    retained = (*RECORDS, *AUDIT_RECORDS, *LEDGER_RECORDS)
     return {
+        "ledger": partial(maintain_ledger, database),
         "object-partitions": partial(maintain_objects, database),
         "record-partitions": partial(maintain_records, database, keep_days=settings.record_days, retained=retained),
         "audit-partitions": partial(maintain_audit, database),
@@ -254,7 +285,9 @@ async def serve(
         artifacts = artifact_store(settings)
         keyring = await open_keyring(settings, database)
         clock = await DatabaseClock.open(database, SystemClock())
-        gateway = _build(settings, database, listener, artifacts, keyring, clock)
+        ledger = await held.enter_async_context(open_escrow(database, name=new_place("gateway"), clock=clock))
+        gateway = _build(settings, database, listener, artifacts, keyring, clock, ledger)
+        held.push_async_callback(gateway.close)
         await held.enter_async_context(running_loops(gateway.loops, grace_seconds=2))
         await _bootstrap(gateway.objects.bootstrap, settings, config)
         await gateway.objects.view.wait_synced()

@@ -170,6 +170,30 @@ def read_completion(raw: bytes) -> Answer:
     )
 
 
+class _Embeddings(BaseModel):
+    data: list[dict[str, Any]]
+    model: str | None = None
+    usage: dict[str, Any] | None = None
+
+
+def read_embeddings(raw: bytes) -> Answer:
+    """Read an answer with vectors, of which only what it cost matters here; it has no output tokens.
+
+    Raises:
+        Malformed: It is none.
+        ErrorInBody: It is an error in disguise.
+    """
+    loaded = load_json(raw)
+    if isinstance(loaded, dict) and "error" in loaded:
+        _parse(raw)
+    try:
+        read = _Embeddings.model_validate(loaded)
+    except ValidationError:
+        raise Malformed("the answer has not the form of an embedding") from None
+    usage = None if read.usage is None else {"completion_tokens": 0, **read.usage}
+    return Answer(text="", tool_calls=(), finish_reason="stop", upstream_model=read.model or "", raw_usage=usage)
+
+
 @dataclass(slots=True)
 class _CallInParts:
     id: str = ""
@@ -202,7 +226,7 @@ class StreamReader:
         lines = (self._rest + piece).split(b"\n")
         self._rest = lines.pop()
         for line in lines:
-            yield from self._line(line.rstrip(b"\r"))
+            yield from self.take(line)
 
     def finish(self) -> Answer:
         """The whole answer, after the last byte.
@@ -210,7 +234,7 @@ class StreamReader:
         Raises:
             Malformed: The stream ended before the answer did.
         """
-        for _ in self._line(self._rest.rstrip(b"\r")):
+        for _ in self.take(self._rest):
             raise Malformed("the stream ended inside an event")
         if self._finish_reason is None and not self._done:
             raise Malformed("the stream ended before the answer did")
@@ -223,7 +247,14 @@ class StreamReader:
             raw_usage=self._usage,
         )
 
-    def _line(self, line: bytes) -> Iterator[str]:
+    @property
+    def has_output(self) -> bool:
+        """Whether some of the answer has come: text, a tool call, or its end."""
+        return bool(self._texts or self._calls or self._finish_reason is not None or self._done)
+
+    def take(self, line: bytes) -> Iterator[str]:
+        """Take one line without its end; yield the pieces of text in it. Errors as for `feed`."""
+        line = line.rstrip(b"\r")
         if not line or line.startswith((b":", b"event:", b"id:", b"retry:")):
             return
         if not line.startswith(b"data:"):

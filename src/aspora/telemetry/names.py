@@ -39,3 +39,10 @@ CACHE_FAILURES = MetricName(
 )  # fmt: skip
 CACHE_ENTRIES = MetricName("aspora_cache_entries", "What it holds.", ("cache",))
 CACHE_BYTES = MetricName("aspora_cache_bytes", "How large what it holds is.", ("cache",))
+MODEL_CALLS = MetricName(
+    "aspora_model_calls_total", "Requests to upstreams by outcome.", ("provider", "model", "outcome")
+)
+MODEL_COST = MetricName(
+    "aspora_model_cost_micro_usd_total", "What they cost, as booked when they ended.", ("provider", "model")
+)
+MODEL_SECONDS = MetricName("aspora_model_call_seconds", "From sending to the last byte.", ("provider", "model"))

@@ -39,7 +39,7 @@ class ErrorsMiddleware:
                 log.error("request failed", error=e, method=scope["method"])
             if started:
                 raise
-            await error_response(error)(scope, receive, send)
+            await error_response(error, scope["path"])(scope, receive, send)
 
 
 def as_status_error(error: Exception, scope: Scope) -> StatusError:

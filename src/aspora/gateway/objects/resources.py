@@ -10,7 +10,20 @@ from aspora.meta.names import check_name, did_you_mean
 from aspora.store.interface import Key
 
 RESERVED_PLURALS = frozenset(
-    {"artifacts", "audit", "can-i", "events", "executions", "explain", "health", "nodes", "status", "users", "whoami"}
+    {
+        "artifacts",
+        "audit",
+        "calls",
+        "can-i",
+        "events",
+        "executions",
+        "explain",
+        "health",
+        "nodes",
+        "status",
+        "users",
+        "whoami",
+    }
 )
 
 

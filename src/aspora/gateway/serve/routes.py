@@ -16,6 +16,7 @@ from aspora.gateway.refusals import refusals
 from aspora.gateway.serve import contract
 from aspora.gateway.serve.acceptance import PLURAL, Acceptance
 from aspora.gateway.serve.handlers import NODES, ServeHandlers
+from aspora.gateway.serve.skill_runs import ServedSkills
 from aspora.gateway.serve.waiting import EndWatch
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import Clock
@@ -69,6 +70,7 @@ class ServeDoor:
             wakeups=self._wakeups,
             clock=clock,
         )
+        self.skills = ServedSkills(acceptance, self._ends, clock)
         self.handlers = ServeHandlers(
             acceptance=acceptance,
             executions=executions,

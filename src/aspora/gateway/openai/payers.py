@@ -1,0 +1,111 @@
+"""From a caller's key to who pays for a model call, and to what may be called with it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from aspora.access.authorize import authorize
+from aspora.access.interface import Caller, ObjectReader
+from aspora.access.keys import KeyId
+from aspora.apis.api_key import ApiKeySpec
+from aspora.apis.domain import DomainSpec
+from aspora.apis.skill_sections import CostBudget
+from aspora.meta.errors import BadRequest, Forbidden
+from aspora.models.interface import Charge
+from aspora.models.limits import Payer, PlatformLimits, charge_of
+
+PLURAL: Final = "calls"
+DOMAIN_HEADER: Final = "x-aspora-domain"
+
+
+class Payers:
+    """Says who pays.
+
+    Args:
+        reader: Gives keys, domains and skills.
+        platform: Limits of all domains together.
+    """
+
+    def __init__(self, reader: ObjectReader, *, platform: PlatformLimits) -> None:
+        self._reader = reader
+        self._platform = platform
+
+    async def charge(self, caller: Caller, *, domain: str, models: tuple[str, ...]) -> Charge:
+        """Who pays for a call of these models.
+
+        Args:
+            caller: Who asks.
+            domain: The one they name; "": the key's own.
+            models: All that may answer.
+
+        Raises:
+            BadRequest: The key reaches several domains and none is named.
+            Forbidden: The caller may not call models there, or not these with this key.
+            NotFound: No such domain, or none they may see.
+        """
+        key = await self._key(caller)
+        home = _domain_of(caller, key, domain)
+        authorize(caller, "create", PLURAL, home or None)
+        if key is not None and key.models:
+            _require_allowed(key.models, models)
+        found = await self._reader.get("Domain", home) if home else None
+        skill = await self._reader.get("Skill", key.skill, domain=home) if key is not None and key.skill else None
+        return charge_of(
+            Payer(
+                domain=home,
+                skill=(key.skill or "") if key is not None else "",
+                user=caller.name,
+                trigger="api",
+                key=caller.key,
+            ),
+            platform=self._platform,
+            domain=None if found is None else DomainSpec.model_validate(found["spec"]),
+            budget=_budget_of(skill),
+            key=key,
+        )
+
+    async def allowed_models(self, caller: Caller) -> list[str]:
+        """The models that may be called with the caller's key; empty for all."""
+        key = await self._key(caller)
+        return list(key.models) if key is not None else []
+
+    async def _key(self, caller: Caller) -> ApiKeySpec | None:
+        key_id = KeyId.read(caller.key) if caller.key else None
+        if key_id is None:
+            return None
+        found = await self._reader.get("ApiKey", key_id.name, domain=key_id.domain)
+        return None if found is None else ApiKeySpec.model_validate(found["spec"])
+
+
+def _budget_of(skill: Mapping[str, Any] | None) -> CostBudget | None:
+    """The skill's own caps; that of an execution has no effect where there is none."""
+    if skill is None:
+        return None
+    return CostBudget.model_validate(skill["spec"].get("model", {}).get("costBudget", {}))
+
+
+def _domain_of(caller: Caller, key: ApiKeySpec | None, named: str) -> str:
+    """The domain that pays: the key's, or the one that is named among several; "" for none.
+
+    Raises:
+        BadRequest: The key reaches several and none is named.
+        Forbidden: The key does not reach the one that is named.
+    """
+    home = KeyId.read(caller.key).domain if caller.key else ""
+    reached = [home] if home else list(key.domains) if key is not None else []
+    if named:
+        if reached and named not in reached:
+            raise Forbidden(
+                f"key {caller.key!r} does not reach domain {named!r}; use another, or name one of: {', '.join(reached)}"
+            )
+        return named
+    if len(reached) > 1:
+        raise BadRequest(
+            f"key {caller.key!r} reaches several domains; name the one that pays in the header {DOMAIN_HEADER}"
+        )
+    return reached[0] if reached else ""
+
+
+def _require_allowed(allowed: Sequence[str], models: tuple[str, ...]) -> None:
+    for model in models:
+        if model not in allowed:
+            raise Forbidden(f"this key may not call model {model!r}; it may call: {', '.join(allowed)}")
