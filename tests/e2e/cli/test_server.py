@@ -312,16 +312,20 @@ def test_a_run_that_outlasts_the_first_wait_is_followed_to_its_end(aspora: Aspor
 
 
 def test_apply_watch_follows_edits(aspora: Aspora, new_skill: Callable[..., Path]) -> None:
-    folder = new_skill("watched/screen")
-    with command(aspora, "apply", "-f", str(folder), "--watch") as watching:
+    folder, _ = new_skill("watched/screen"), new_skill("watched/stays")
+    with command(aspora, "apply", "-f", str(folder.parent.parent), "--watch") as watching:
         timer = threading.Timer(60, watching.kill)
         timer.start()
         assert watching.stderr is not None
         assert watching.stdout is not None
         assert any(line.startswith("watching") for line in iter(watching.stderr.readline, ""))
+        os.utime(folder / "SKILL.md")
         shutil.copy(folder / "SKILL.md", folder / "references.md")
         lines = iter(watching.stdout.readline, "")
         assert any(line.startswith("skill/watched/screen configured (revision") for line in lines)
+        shutil.rmtree(folder)
+        told = iter(watching.stderr.readline, "")
+        assert any("skill/watched/screen is not there any more, and stays on the server" in line for line in told)
         watching.send_signal(signal.SIGINT)
         assert watching.wait(timeout=90) == 0
         timer.cancel()
