@@ -344,6 +344,7 @@ def test_explain_says_how_to_go_deeper(aspora: Aspora) -> None:
     assert match is not None, last
     assert "Deeper" not in aspora.ok("explain", match[2])
     assert "Deeper" not in aspora.ok("explain", "skill.spec", "--recursive")
+    assert "costMicroUsd  <integer>, required, at least 0" in aspora.ok("explain", "execution.status")
 
 
 def test_an_unknown_domain_is_made_as_the_refusal_says(aspora: Aspora) -> None:
