@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,9 @@ def test_a_change_is_shown_then_applied_then_rolled_back(aspora: Aspora, new_ski
     assert match is not None
     old, new = match.groups()
     assert f"now points at {old} (was {new})" in aspora.ok("rollback", "cycle/screen")
+    deadline = time.monotonic() + 30
+    while " (rolled back) " not in aspora.ok("get", "skill", "cycle/screen"):
+        assert time.monotonic() < deadline, "the rollback is not shown"
     again = aspora.run("apply", "-f", str(folder))
     assert f"unchanged (revision {new})" in again.out
     assert f"production points at {old} (rolled back)" in again.err
@@ -201,6 +205,21 @@ def test_a_failed_execution_fails_the_command(aspora: Aspora, new_skill: Callabl
     assert done.code == 1
     assert "Failed (HandlerLoadFailed)" in done.out
     assert "a_module_that_is_missing" in done.out
+
+
+def test_the_last_executions_of_a_skill_are_printed_without_following(aspora: Aspora) -> None:
+    ran = [json.loads(aspora.ok("run", "ecm/order-details", "ORD-10201", "-o", "json")) for _ in range(2)]
+    first, second = (execution["metadata"]["name"] for execution in ran)
+    out = aspora.ok("logs", "ecm/order-details", "--no-follow")
+    assert out.index(first) < out.index(second)
+    one = aspora.ok("logs", "ecm/order-details", "--tail", "1")
+    assert (first in one, second in one) == (False, True)
+    with command(aspora, "logs", "ecm/order-details", "--follow", "--tail", "1") as follower:
+        assert follower.stderr is not None
+        assert "(Ctrl-C stops, --no-follow prints the last ones)" in follower.stderr.readline()
+        follower.send_signal(signal.SIGINT)
+        out, _ = follower.communicate(timeout=60)
+    assert second in out
 
 
 def test_the_same_key_runs_once(aspora: Aspora) -> None:
