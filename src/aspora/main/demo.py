@@ -28,7 +28,7 @@ from aspora.cli.result import STATE_STYLES, cost_text, duration_text, succeeded
 from aspora.cli.wanted import load_wanted
 from aspora.db.data_dir import own_folder
 from aspora.main.children import ChildFailed
-from aspora.main.settings import Settings
+from aspora.main.settings import Settings, place_of
 from aspora.main.up import Running, give_up_when_stopped, running, stop_on_signals
 from aspora.meta.errors import NotFound, StatusError, Unavailable
 from aspora.telemetry.logs import configure_logging
@@ -277,7 +277,7 @@ async def _demo(settings: Settings, out: Output, plan: Plan) -> int:
     try:
         code = await give_up_when_stopped(everything(), stop=stop, ready=ready)
     except ChildFailed as e:
-        out.error(f"{e}; its messages stand above; check the installation: aspora doctor")
+        out.error(f"{e}; its messages stand above; check the installation: aspora doctor{place_of(settings)}")
         return exit_codes.FAILED
     out.note("stopped; nothing is left running")
     return code
