@@ -114,7 +114,9 @@ def _seen(applier: Applier, item: Wanted, outcome: Outcome, *, wait_seconds: flo
     if _is_observed(now, generation=generation):
         return replace(outcome, object=now)
     if is_last:
-        return Timeout(f"no controller has looked at {item.name!r} within {wait_seconds:g} s; see: aspora status")
+        return Timeout(
+            f"no controller has looked at {item.name!r} within {wait_seconds:g} s; see: aspora status{applier.place}"
+        )
     return None
 
 

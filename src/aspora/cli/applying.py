@@ -122,6 +122,9 @@ class Applier:
         manager: The field manager in whose name fields are set.
         force: Take fields over that other managers have set otherwise.
         sleep: Waits between looks.
+
+    Attributes:
+        place: What commands in hints need to mean the same Aspora.
     """
 
     def __init__(
@@ -135,6 +138,7 @@ class Applier:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._rest = rest
+        self.place = rest.place
         self._dry_run = dry_run
         self._domain = domain
         self._query = {
@@ -223,7 +227,7 @@ class Applier:
         if not others or latest is None:
             return ""
         partly = " in part" if len(others) < len(traffic) else " (rolled back)"
-        forward = f"aspora rollback {metadata['domain']}/{metadata['name']} --to {latest}"
+        forward = f"aspora rollback {metadata['domain']}/{metadata['name']} --to {latest}{self.place}"
         return f"production points at {', '.join(others)}{partly}, not at {latest}; to go forward: {forward}"
 
     def look(self, obj: Wire) -> Wire:

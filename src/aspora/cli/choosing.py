@@ -34,6 +34,6 @@ def chosen_targets(args: argparse.Namespace, rest: Rest, *, default_domain: str)
         where = f" in domain {place.domain!r}" if place.domain else ""
         raise NotFound(
             f"no {resource['name']}{where} match {args.selector!r};"
-            f" see their labels: aspora get {resource['name']} -o yaml"
+            f" see their labels: aspora get {resource['name']} -o yaml{rest.place}"
         )
     return targets

@@ -138,7 +138,7 @@ def _warn_of_unknown_skill(cli: Cli, rest: Rest, skill: str, *, domain: str) -> 
     wanted = f"{domain}/{name}" if domain else name
     if wanted not in known:
         close = nearest(wanted, known)
-        near = f"did you mean {close!r}?" if close else "see: aspora get skills"
+        near = f"did you mean {close!r}?" if close else f"see: aspora get skills{cli.place}"
         cli.out.warn(f"there is no skill {quoted(wanted)}; {near}")
 
 

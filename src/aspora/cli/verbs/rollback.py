@@ -88,6 +88,7 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     done = "would point" if args.dry_run else "now points"
     cli.out.line(f"{domain}/{skill} {args.env} {done} at {target} (was {current or 'nothing'})")
     cli.out.note(
-        f"It stays there until the skill changes. See it: aspora describe route {skill}.{args.env} -d {domain}"
+        "It stays there until the skill changes."
+        f" See it: aspora describe route {skill}.{args.env} -d {domain}{cli.place}"
     )
     return exit_codes.OK
