@@ -230,6 +230,27 @@ def test_the_same_key_runs_once(aspora: Aspora) -> None:
     assert other.code == 4
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["get", "skill", "order-details"],
+        ["get", "skill", "order-details", "-o", "yaml"],
+        ["describe", "skill", "order-details"],
+        ["logs", "order-details"],
+        ["rollback", "order-details"],
+        ["delete", "skill", "order-details"],
+        ["wait", "skill", "order-details", "--for", "condition=Ready"],
+        ["edit", "skill", "order-details"],
+        ["run", "order-details", "x"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_name_without_its_domain_is_told_with_it(aspora: Aspora, words: list[str]) -> None:
+    done = aspora.run(*words)
+    assert done.code == 4
+    assert "'order-details' not found in domain 'default'; did you mean 'ecm/order-details'?" in done.err
+
+
 def test_unknown_skills_name_the_way_out(aspora: Aspora) -> None:
     done = aspora.run("run", "wealth/create-gaol", "x")
     assert done.code == 4

@@ -6,9 +6,10 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
+from aspora.cli.choosing import meant_elsewhere
 from aspora.cli.executing import events_path, execution_path, has_ended, is_execution
 from aspora.cli.rest import Rest
-from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, named, split_name
+from aspora.cli.targets import DEFAULT_DOMAIN, Target, add_domain_option, named, split_name
 from aspora.cli.trace import event_lines, failure_lines, heading, tree
 from aspora.client.paths import object_path
 from aspora.meta.names import quoted
@@ -58,7 +59,8 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
         return exit_codes.OK
     domain, skill = split_name(args.what, domain=args.domain)
     domain = domain or cli.settings.domain or DEFAULT_DOMAIN
-    rest.call("GET", object_path("skills", skill, domain=domain))
+    with meant_elsewhere(rest, Target(rest.resource("skills"), domain, skill)):
+        rest.call("GET", object_path("skills", skill, domain=domain))
     seen = {e["metadata"]["name"] for e in _latest(rest, domain, skill, limit=100) if has_ended(e)}
     if args.tail or args.no_follow:
         for execution in reversed(_latest(rest, domain, skill, limit=args.tail or DEFAULT_TAIL)):
