@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ from tests.integration.gateway.conftest import PACKED
 
 from aspora.gateway.objects.discovery import RECORDS
 from aspora.gateway.objects.resources import ResourceInfo
+from aspora.meta.errors import Conflict
+from aspora.store.interface import Write, WriteResult
+from aspora.store.postgres import PostgresStore
 
 DIGEST = PACKED["a"].digest
 
@@ -35,6 +39,22 @@ async def make(api: Any, *names: str, in_domain: str = "default") -> list[dict[s
 
 
 SKILLS = "/api/v1/domains/default/skills"
+
+
+async def test_a_conflict_that_is_no_race_is_not_run_again_and_again(
+    door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(door.api, "one")
+    tried: list[str] = []
+
+    async def refuse(_: PostgresStore, writes: Sequence[Write]) -> list[WriteResult]:
+        tried.append(writes[0].key.name)
+        return [WriteResult(None, error=Conflict("another object names it"))]
+
+    monkeypatch.setattr(PostgresStore, "write", refuse)
+    refused = await door.api.patch(f"{SKILLS}/one", {"spec": {"ownerTeam": "risk"}})
+    assert (refused.status, refused.json()["message"]) == (409, "another object names it")
+    assert tried == ["one", "one"]
 
 
 async def test_the_life_of_an_object(api: Any) -> None:
