@@ -176,7 +176,7 @@ def test_another_users_data_directory_is_told_with_its_owner(aspora: Aspora) -> 
         for words, code in ((["down"], 4), (["uninstall"], 4), (["doctor"], 1), (["up", "--detach"], 4)):
             done = subprocess.run(
                 [*poor, sys.executable, "-m", "aspora", *words],
-                env=dict(aspora.environ),
+                env={**aspora.environ, "TMPDIR": str(aspora.data_dir.parent)},
                 cwd=REPO,
                 capture_output=True,
                 text=True,
