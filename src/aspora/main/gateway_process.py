@@ -134,15 +134,7 @@ def _build(
     own += [*history_routes(history), *artifact_routes(ArtifactDoor(artifacts, objects.view)), *model_routes(models)]
     draining = asyncio.Event()
     document = partial(openapi_document, kinds, own, version=aspora_version())
-    config = AppConfig(
-        authenticate=objects.authenticate,
-        impersonate=objects.authenticate.impersonate,
-        trail=audit,
-        clock=clock,
-        metrics=metrics,
-        version=aspora_version(),
-        ready_checks=_ready_checks(draining, database, objects),
-    )
+    config = _frame(objects, audit, clock, metrics, _ready_checks(draining, database, objects))
     loops: dict[str, Loop] = {"listener": listener.run, "store": store.run, "view": objects.view.run}
     loops |= {"serve": serve.run, "history": history.run, "secrets": partial(objects.secrets.run, keyring.state)}
     loops |= {"clock": clock.run} | _maintenance(settings, database)
@@ -153,6 +145,24 @@ def _build(
 
     app = build_app(config, [own, openapi_routes(document), objects.routes])
     return _Gateway(app, objects, draining.set, let_go, models.close, loops)
+
+
+def _frame(
+    objects: ObjectParts,
+    audit: Audit,
+    clock: DatabaseClock,
+    metrics: Metrics,
+    ready_checks: Mapping[str, Callable[[], Awaitable[None]]],
+) -> AppConfig:
+    return AppConfig(
+        authenticate=objects.authenticate,
+        impersonate=objects.authenticate.impersonate,
+        trail=audit,
+        clock=clock,
+        metrics=metrics,
+        version=aspora_version(),
+        ready_checks=ready_checks,
+    )
 
 
 def _model_door(
