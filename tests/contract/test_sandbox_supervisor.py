@@ -127,6 +127,30 @@ def test_an_order_is_taken_while_the_process_is_stopped_before_its_program(folde
         assert subject.hear()["event"] == "ready"
 
 
+def test_what_has_ended_and_nobody_else_can_collect_does_not_count_against_the_cap(folder: Path) -> None:
+    leave_forty = "for i in $(seq 40); do (/bin/true &); /bin/sleep 0.05; done; exec /bin/sleep 20"
+    (folder / "artifact" / "go").write_text("")
+    with supervised(folder) as subject:
+        subject.spawn("/bin/sh", "-c", f"until [ -e ../work/go ]; do :; done; cd /; {leave_forty}")
+        subject.begin()
+        assert subject.hear()["event"] == "begun"
+        until(lambda: commands_below(subject.process.pid) == ["/bin/sleep 20"])
+        subject.tell("kill")
+        assert subject.hear()["cause"] == "killed"
+        assert subject.hear()["event"] == "ready"
+
+
+def commands_below(pid: int) -> list[str]:
+    """Command lines; "" for what has ended."""
+    found: list[str] = []
+    for child in procfs.descendants(pid):
+        try:
+            found.append(Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ").strip())
+        except OSError:
+            continue
+    return found
+
+
 def test_a_process_that_does_not_reach_its_program_is_ended(folder: Path) -> None:
     with supervised(folder, STOP_BEFORE_THE_PROGRAM + "supervisor.START_SECONDS = 0.2") as subject:
         subject.spawn("/bin/sleep", "20")

@@ -107,15 +107,97 @@ def test_kill_9_of_any_process_heals(aspora: Aspora, role: str) -> None:
     aspora.ok("run", "default/healed", "hello")
 
 
-def test_a_taken_port_is_told_at_once(aspora: Aspora) -> None:
+@pytest.mark.parametrize("words", [["up"], ["up", "--detach"]])
+def test_a_taken_port_is_told_at_once_and_leaves_nothing(aspora: Aspora, words: list[str]) -> None:
+    place = aspora.data_dir / "given"
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = Aspora(aspora.data_dir, {**aspora.environ, "ASPORA_PORT": str(other.getsockname()[1])})
-        done = taken.run("up")
-    assert done.code != 0
+        done = taken.run(*words, "--data-dir", str(place))
+    assert done.code == 4
     assert "is taken by another program" in done.err
     assert "ASPORA_PORT" in done.err
+    assert done.err.endswith(f"aspora status --data-dir {place}\n")
+    assert not aspora.data_dir.exists()
+
+
+@pytest.mark.parametrize("words", [["up"], ["up", "--detach"]])
+@pytest.mark.parametrize(
+    ("name", "value", "code", "told"),
+    [
+        (
+            "ASPORA_DATABASE_URL",
+            "postgresql://u:hunter2@127.0.0.1:1/x",
+            3,
+            "the database '127.0.0.1:1/x as u' can't be",
+        ),
+        ("ASPORA_DATABASE_URL", "hunter2", 4, "ASPORA_DATABASE_URL can't be read; write postgresql://"),
+        ("ASPORA_ARTIFACTS_URL", "nope://u:hunter2@b/x", 4, "no artifact store at 'nope://b' (ASPORA_ARTIFACTS_URL)"),
+        ("ASPORA_ARTIFACTS_URL", "/proc/nope", 3, "artifact folder '/proc/nope' can't be made"),
+    ],
+)
+def test_a_place_that_can_not_be_used_is_told_at_once_without_its_password(
+    aspora: Aspora, words: list[str], name: str, value: str, code: int, told: str
+) -> None:
+    done = Aspora(aspora.data_dir, {**aspora.environ, name: value}).run(*words)
+    assert done.code == code
+    assert done.err.startswith(f"Error: {told}")
+    assert done.err.count("\n") == 1
+    assert "hunter2" not in done.err
+    assert not aspora.data_dir.exists()
+
+
+def test_a_database_that_refuses_the_name_is_told(aspora: Aspora) -> None:
+    aspora.ok("up", "--detach")
+    socket_folder = next(f.parent for f in aspora.data_dir.rglob(".s.PGSQL.*") if f.is_socket())
+    url = f"postgresql:///none?host={socket_folder}&user=nobody_here"
+    other = Aspora(aspora.data_dir.parent / "other", {**aspora.environ, "ASPORA_DATABASE_URL": url})
+    done = other.run("up", "--data-dir", str(other.data_dir))
+    assert done.code == 3
+    assert "/none as nobody_here' can't be reached: " in done.err
+    assert "Traceback" not in done.err
+
+
+def test_the_doctor_makes_no_data_directory(aspora: Aspora) -> None:
+    out = aspora.ok("doctor")
+    assert f"Data directory: {aspora.data_dir}, " in out
+    assert "the first start makes it" in out
+    assert not aspora.data_dir.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_users_data_directory_is_told_with_its_owner(aspora: Aspora) -> None:
+    aspora.ok("up", "--detach")
+    aspora.data_dir.chmod(0o700)
+    os.chown(aspora.data_dir, 65534, -1)
+    poor = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search,-kill", "--inh-caps", "-all"]
+    try:
+        for words, code in ((["down"], 4), (["uninstall"], 4), (["doctor"], 1), (["up", "--detach"], 4)):
+            done = subprocess.run(
+                [*poor, sys.executable, "-m", "aspora", *words],
+                env={**aspora.environ, "TMPDIR": str(aspora.data_dir.parent)},
+                cwd=REPO,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == code, (words, done.stderr)
+            assert "Traceback" not in done.stderr
+            assert "'nobody'" in done.stderr + done.stdout, (words, done.stderr)
+    finally:
+        os.chown(aspora.data_dir, 0, -1)
+
+
+def test_files_named_from_here_are_found_by_a_server_in_the_background(aspora: Aspora, tmp_path: Path) -> None:
+    (tmp_path / "own.key").write_text("07" * 32 + "\n")
+    (tmp_path / "own.key").chmod(0o600)
+    relative = {"ASPORA_SECRET_KEY_FILE": "own.key", "ASPORA_ARTIFACTS_URL": "own-artifacts"}
+    assert (
+        "is ready at" in Aspora(aspora.data_dir, {**aspora.environ, **relative}).run("up", "--detach", cwd=tmp_path).out
+    )
+    assert (tmp_path / "own-artifacts").is_dir()
+    assert "made the secret key" not in (aspora.data_dir / "aspora.log").read_text()
 
 
 def test_a_data_directory_in_use_is_refused(aspora: Aspora) -> None:

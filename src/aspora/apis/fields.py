@@ -78,6 +78,42 @@ def explain(kind: Kind, path: str) -> tuple[str, Sequence[FieldDoc]]:
     return description, list(_fields_below(kind, model, walked)) if model is not None else []
 
 
+def explain_schema(singular: str, schema: Wire, path: str) -> tuple[str, Sequence[FieldDoc]]:
+    """The same of what has no kind, such as a record, from its published JSON Schema.
+
+    Raises:
+        NotFound: No such field; names the nearest one.
+    """
+    walked = ""
+    for part in [p for p in path.split(".") if p]:
+        fields = _schema_within(schema).get("properties", {})
+        if part not in fields:
+            where = f"{singular}.{walked}" if walked else singular
+            raise NotFound(f"{where} has no field {part[:80]!r}{did_you_mean(part[:80], fields)}")
+        schema = fields[part]
+        walked = f"{walked}.{part}" if walked else part
+    inner = _schema_within(schema)
+    docs = [
+        FieldDoc(
+            path=f"{walked}.{name}" if walked else name,
+            type=_type_text(field, {}),
+            required=name in inner.get("required", ()),
+            default=field.get("default"),
+            description=str(field.get("description", "")),
+            limits=tuple(_limits(field)),
+            inactive="",
+            has_fields=bool(_schema_within(field).get("properties")),
+        )
+        for name, field in inner.get("properties", {}).items()
+    ]
+    return str(schema.get("description", "")), docs
+
+
+def _schema_within(schema: Wire) -> Wire:
+    """The schema whose fields are meant: of a list, that of its items."""
+    return _schema_within(schema["items"]) if schema.get("type") == "array" else schema
+
+
 def require_field(kind: Kind, path: str) -> None:
     """Ask whether objects of a kind can have anything at a path; whatever lies below a free map can be there.
 

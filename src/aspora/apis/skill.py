@@ -94,6 +94,12 @@ class SkillStatus(ObjectStatus):
     """That Revision's version: the spec's own, or with the strategy `timestamp` when it was made (UTC)."""
 
 
+ROLLED_BACK = "RolledBack"
+SERVES_OTHERS_TOO = "ServesOtherRevisions"
+"""Reasons of the condition `Ready`: production serves other revisions alone, or beside the latest."""
+
+_SERVED = {ROLLED_BACK: " (rolled back)", SERVES_OTHERS_TOO: " (in part)"}
+
 _LATER = {
     "spec.role": "role limits are not enforced yet; the role is only shown",
     "spec.triggers": "no trigger starts a skill yet; run it by name",
@@ -227,6 +233,11 @@ def _version(obj: Wire) -> str:
     return str(obj["spec"].get("version") or (obj.get("status") or {}).get("latestVersion") or "-")
 
 
+def _version_served(obj: Wire) -> str:
+    """The latest version, and whether production serves another one."""
+    return _version(obj) + _SERVED.get(str(_condition(obj, "Ready").get("reason")), "")
+
+
 def _part(spec: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return spec.get(name) or {}
 
@@ -305,7 +316,7 @@ KIND = Kind(
     validate=validate,
     columns=(
         Column("ROLE", "spec.role"),
-        Column("VERSION", _version),
+        Column("VERSION", _version_served),
         Column("READY", _ready),
         Column("RUNTIME", "spec.runtime.language"),
         Column("CLASS", lambda o: execution_class(o["spec"]).name),

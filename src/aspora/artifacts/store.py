@@ -172,8 +172,9 @@ def open_artifacts(location: str | Path, *, deadline_seconds: float = DEADLINE_S
             retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},
         )
     except (BaseError, OSError, ValueError) as error:
+        shown = f"{parts.scheme}://{parts.hostname or ''}"
         raise Invalid(
-            f"no artifact store at {parts.scheme + '://' + (parts.hostname or '')!r}: {_reason(error)}; "
+            f"no artifact store at {shown!r} (ASPORA_ARTIFACTS_URL): {_reason(error).replace(str(location), shown)}; "
             "use a folder or a URL like s3://bucket/prefix"
         ) from None
     place = f"{parts.scheme} bucket {parts.hostname!r}"

@@ -39,6 +39,7 @@ class Destination:
         after_load: What the owners of tables do to their rows, in this order.
         foreign_schemas: Schemas of engines that keep state of their own about what is replaced; they are dropped.
         replaces: Whether a database that holds something may be replaced.
+        place: What commands in hints need behind them to mean this installation.
     """
 
     migrations: Sequence[Migration]
@@ -46,6 +47,7 @@ class Destination:
     after_load: Sequence[AfterLoad]
     foreign_schemas: Sequence[str] = ()
     replaces: bool = False
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ async def _clear(connection: Connection, destination: Destination) -> dict[str, 
     """Take away what a former Aspora left; answers how far its sequences had come."""
     if (count := await _queries.fetch_value(connection, "others_connected")) > 0:
         raise Conflict(
-            f"{count} connections of a running Aspora use this database; stop it first (aspora down, on each machine)"
+            f"{count} connections of a running Aspora use this database; stop it first, on each machine:"
+            f" aspora down{destination.place}"
         )
     own = await _queries.fetch_all(connection, "list_own", names=sorted(_own_names(destination.migrations)))
     if own and not destination.replaces and not await _is_unused(connection):

@@ -70,8 +70,13 @@ class Cli:
             data_dir=settings.data_dir,
             ca_file=settings.ca_file,
             impersonate=self.impersonate,
-            place=load_object("aspora.cli.rest:place_option")(self.overrides),
+            place=self.place,
         )
+
+    @property
+    def place(self) -> str:
+        """What a command needs behind it to mean the same Aspora as this one."""
+        return load_object("aspora.cli.rest:place_option")(self.overrides)
 
     def call_platform(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call one of the platform's functions."""

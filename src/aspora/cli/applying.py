@@ -1,5 +1,6 @@
-"""Make the server hold wanted objects: upload artifacts, apply each server-side, wait until each is observed."""
+"""Make the server hold a wanted object: upload its artifact, apply it server-side, look at what became of it."""
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +9,10 @@ from typing import Any, Literal
 from aspora.cli.rest import Rest
 from aspora.cli.targets import DEFAULT_DOMAIN
 from aspora.client.paths import object_path
-from aspora.meta.errors import AlreadyExists, Conflict, Forbidden, NotFound, StatusError, Timeout, Unavailable
+from aspora.meta.errors import AlreadyExists, Conflict, Forbidden, NotFound
 
 Wire = Mapping[str, Any]
 Change = Literal["created", "configured", "unchanged"]
-WAIT_SECONDS = 30.0
 CONFLICT_PAUSES_SECONDS = (0.0, 0.02, 0.05, 0.1, 0.2)
 """Before each further try of a write that met another writer."""
 NEW_DOMAIN = "its domain does not exist yet, so the server could not check more of it"
@@ -54,6 +54,38 @@ class Wanted:
         return str(self.object["metadata"]["name"])
 
 
+class Known:
+    """What has been applied before, so that only what changed is applied again."""
+
+    def __init__(self) -> None:
+        self._applied: dict[tuple[str, str, str, str], Wanted] = {}
+
+    def fresh(self, items: Iterable[Wanted]) -> list[Wanted]:
+        """Those that are new or say something else than before; where they stand in their file does not count."""
+        return [item for item in items if self._applied.get(_place_of(item)) != _content(item)]
+
+    def learn(self, item: Wanted) -> None:
+        """It is applied."""
+        self._applied[_place_of(item)] = _content(item)
+
+    def forget_gone(self, items: Iterable[Wanted]) -> list[Wanted]:
+        """Those that were applied and are not among `items`, from whichever file; told once."""
+        there = {_place_of(item)[1:] for item in items}
+        gone = {place: item for place, item in self._applied.items() if place[1:] not in there}
+        for place in gone:
+            del self._applied[place]
+        return [item for item in gone.values() if not item.if_absent]
+
+
+def _place_of(item: Wanted) -> tuple[str, str, str, str]:
+    """The file, without the line, and the object."""
+    return re.sub(r":\d+$", "", item.source), item.object["kind"], item.domain, item.name
+
+
+def _content(item: Wanted) -> Wanted:
+    return replace(item, source="", warnings=())
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What became of it.
@@ -90,6 +122,9 @@ class Applier:
         manager: The field manager in whose name fields are set.
         force: Take fields over that other managers have set otherwise.
         sleep: Waits between looks.
+
+    Attributes:
+        place: What commands in hints need to mean the same Aspora.
     """
 
     def __init__(
@@ -103,6 +138,7 @@ class Applier:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._rest = rest
+        self.place = rest.place
         self._dry_run = dry_run
         self._domain = domain
         self._query = {
@@ -191,86 +227,31 @@ class Applier:
         if not others or latest is None:
             return ""
         partly = " in part" if len(others) < len(traffic) else " (rolled back)"
-        forward = f"aspora rollback {metadata['domain']}/{metadata['name']} --to {latest}"
+        forward = f"aspora rollback {metadata['domain']}/{metadata['name']} --to {latest}{self.place}"
         return f"production points at {', '.join(others)}{partly}, not at {latest}; to go forward: {forward}"
 
-    def wait_observed(self, obj: Wire, *, timeout_seconds: float = WAIT_SECONDS) -> Wire:
-        """The object once its controller has seen this generation.
+    def look(self, obj: Wire) -> Wire:
+        """The object as the server has it now.
 
         Raises:
-            Timeout: It has not in time; says where to look.
+            StatusError: As the server refused it.
         """
-        resource = self._rest.resource(obj["kind"])
         metadata = obj["metadata"]
-        path = object_path(resource["name"], metadata["name"], domain=metadata.get("domain") or "")
-        deadline, pause = time.monotonic() + timeout_seconds, 0.01
-        while (obj.get("status") or {}).get("observedGeneration", 0) < metadata["generation"]:
-            if time.monotonic() > deadline:
-                raise Timeout(
-                    f"no controller has looked at {metadata['name']!r} within {timeout_seconds:g} s; see: aspora status"
-                )
-            self._sleep(pause)
-            pause = min(pause * 1.5, 0.25)
-            obj = self._rest.call("GET", path)
-        return obj
+        resource = self._rest.resource(obj["kind"])
+        found: Wire = self._rest.call(
+            "GET", object_path(resource["name"], metadata["name"], domain=metadata.get("domain") or "")
+        )
+        return found
+
+    def pause(self, seconds: float) -> None:
+        """Wait before another look."""
+        self._sleep(seconds)
 
 
 def comparable(obj: Wire) -> dict[str, Any]:
     """What its authors say of an object: all but what the server adds."""
     metadata = {k: v for k, v in obj["metadata"].items() if k not in NOT_COMPARED and v}
     return {"metadata": metadata, "spec": obj["spec"]}
-
-
-def apply_all(
-    applier: Applier,
-    items: Sequence[Wanted],
-    *,
-    wait: bool,
-    on_written: Callable[[Wanted], None],
-    on_done: Callable[[Wanted, "Applied | StatusError"], None],
-) -> None:
-    """Apply everything; what the server refuses does not stop the rest.
-
-    Args:
-        wait: Wait for the controller of each skill; all are written first, so that they are waited for together.
-        on_written: Told after each write.
-        on_done: Told of each, in order, what became of it.
-
-    Raises:
-        Unavailable: The server is gone.
-    """
-    written: list[tuple[Wanted, Applied | StatusError]] = []
-    for item in items:
-        try:
-            written.append((item, applier.apply(item)))
-        except Unavailable:
-            raise
-        except StatusError as e:
-            written.append((item, e))
-        on_written(item)
-    for item, outcome in written:
-        on_done(item, _held_back(applier, item, _observed(applier, item, outcome) if wait else outcome))
-
-
-def _observed(applier: Applier, item: Wanted, outcome: "Applied | StatusError") -> "Applied | StatusError":
-    """With the status that the controller has written, for what came with an artifact."""
-    if item.artifact is None or not isinstance(outcome, Applied):
-        return outcome
-    try:
-        return replace(outcome, object=applier.wait_observed(outcome.object))
-    except StatusError as e:
-        return e
-
-
-def _held_back(applier: Applier, item: Wanted, outcome: "Applied | StatusError") -> "Applied | StatusError":
-    """With a warning when nothing changed and production serves something else: what was applied now runs nowhere."""
-    if item.artifact is None or isinstance(outcome, StatusError) or outcome.change != "unchanged":
-        return outcome
-    try:
-        told = applier.held_back(outcome.object)
-    except StatusError as e:
-        return e
-    return replace(outcome, warnings=(*outcome.warnings, told)) if told else outcome
 
 
 def unsaid(warnings: Iterable[str], *, said: Sequence[str]) -> list[str]:

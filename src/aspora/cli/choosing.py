@@ -1,11 +1,13 @@
-"""Which objects a command is about: those that were named, or those that a selector finds."""
+"""Which objects a command is about: those that were named, those that a selector finds, or those somebody meant."""
 
 import argparse
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from aspora.cli.rest import Rest
 from aspora.cli.targets import Target, named, parse_target
 from aspora.client.paths import object_path
-from aspora.meta.errors import NotFound
+from aspora.meta.errors import NotFound, StatusError
 
 
 def chosen_targets(args: argparse.Namespace, rest: Rest, *, default_domain: str) -> list[Target]:
@@ -34,6 +36,30 @@ def chosen_targets(args: argparse.Namespace, rest: Rest, *, default_domain: str)
         where = f" in domain {place.domain!r}" if place.domain else ""
         raise NotFound(
             f"no {resource['name']}{where} match {args.selector!r};"
-            f" see their labels: aspora get {resource['name']} -o yaml"
+            f" see their labels: aspora get {resource['name']} -o yaml{rest.place}"
         )
     return targets
+
+
+@contextmanager
+def meant_elsewhere(rest: Rest, target: Target) -> Generator[None]:
+    """Let a refusal in the block, that there is no such object, name the domain that has one.
+
+    Raises:
+        NotFound: As the server said it, with what was probably meant.
+    """
+    try:
+        yield
+    except NotFound as e:
+        if target.resource["scope"] == "Cluster" or not target.domain:
+            raise
+        path, query = object_path(target.resource["name"]), {"fieldSelector": f"metadata.name={target.name}"}
+        try:
+            places = [obj["metadata"].get("domain") for obj in rest.items(path, query=query)]
+        except StatusError:
+            raise e from None
+        others = [f"{domain}/{target.name}" for domain in places if domain and domain != target.domain]
+        if not others:
+            raise
+        told = e.message.partition("; ")[0]
+        raise NotFound(f"{told}; did you mean {others[0]!r}?", details=e.details) from None

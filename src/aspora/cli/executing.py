@@ -144,5 +144,7 @@ def wait_for_end(
                 return now
         except Unavailable as e:
             if monotonic() > give_up_at:
-                raise Unavailable(f"{e.message} (the execution {name} may go on; later: aspora logs {name})") from None
+                raise Unavailable(
+                    f"{e.message} (the execution {name} may go on; later: aspora logs {name}{rest.place})"
+                ) from None
         sleep(_PAUSE_SECONDS)

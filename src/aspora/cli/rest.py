@@ -160,6 +160,7 @@ class Rest:
 
     Attributes:
         impersonate: In whose name to ask; "" for the key's owner.
+        place: What the commands in hints need to mean the same Aspora; see `place_option`.
         timeout_seconds: How long an answer may take.
         warnings: Of the answers so far.
     """
@@ -178,7 +179,7 @@ class Rest:
         self.url = f"{parts.scheme}://{parts.netloc}"
         self._host, self._port = parts.hostname or "", parts.port
         self._tls = _trust(ca_file) if parts.scheme == "https" else None
-        self._place = place
+        self.place = place
         self._key, self.timeout_seconds = api_key, timeout_seconds
         self._reuse_seconds = reuse_seconds
         self._idle: http.client.HTTPConnection | None = None
@@ -240,11 +241,11 @@ class Rest:
             connection.close()
             if reused and method in {"GET", "HEAD"}:
                 return self.send(method, path, query=query, body=body, raw=raw, headers=headers)
-            raise ConnectionLost(f"{self.url} hung up ({_why(e)}); check it: aspora status{self._place}") from None
+            raise ConnectionLost(f"{self.url} hung up ({_why(e)}); check it: aspora status{self.place}") from None
         except TimeoutError:
             connection.close()
             raise Unavailable(
-                f"{self.url} did not answer within {self.timeout_seconds:g} s; check it: aspora status{self._place}"
+                f"{self.url} did not answer within {self.timeout_seconds:g} s; check it: aspora status{self.place}"
             ) from None
         except ssl.SSLError as e:
             raise Unavailable(
@@ -256,7 +257,7 @@ class Rest:
             raise self._no_gateway() from None
         except (ConnectionRefusedError, socket.gaierror, OSError) as e:
             raise Unavailable(
-                f"no gateway answers at {self.url} ({_why(e)}); start one: aspora up --detach{self._place}"
+                f"no gateway answers at {self.url} ({_why(e)}); start one: aspora up --detach{self.place}"
             ) from None
         if response.status >= 400:
             error = self._as_error(response)
@@ -291,7 +292,7 @@ class Rest:
         except (http.client.HTTPException, ConnectionError) as e:
             connection.close()
             raise ConnectionLost(
-                f"{self.url} hung up in its answer ({_why(e)}); check it: aspora status{self._place}"
+                f"{self.url} hung up in its answer ({_why(e)}); check it: aspora status{self.place}"
             ) from None
         self._keep(connection, response)
         return content
@@ -336,11 +337,11 @@ class Rest:
         except TimeoutError:
             raise ConnectionLost(
                 f"the stream from {self.url} has been silent for {idle_seconds:g} s;"
-                f" check it: aspora status{self._place}"
+                f" check it: aspora status{self.place}"
             ) from None
         except (http.client.HTTPException, ConnectionError) as e:
             raise ConnectionLost(
-                f"the stream from {self.url} broke ({_why(e)}); check it: aspora status{self._place}"
+                f"the stream from {self.url} broke ({_why(e)}); check it: aspora status{self.place}"
             ) from None
         finally:
             connection.close()

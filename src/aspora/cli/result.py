@@ -34,7 +34,7 @@ def succeeded(execution: Wire) -> bool:
     return status["state"] == "Succeeded" and bool((status.get("result") or {}).get("success", True))
 
 
-def print_execution(out: Output, execution: Wire, *, recorded: bool = True) -> None:
+def print_execution(out: Output, execution: Wire, *, recorded: bool = True, place: str = "") -> None:
     """The result first, then the facts, then where its trace is."""
     status, spec, metadata = execution["status"], execution["spec"], execution["metadata"]
     result: Wire = status.get("result") or {}
@@ -55,6 +55,6 @@ def print_execution(out: Output, execution: Wire, *, recorded: bool = True) -> N
     if result.get("confidence") is not None:
         facts.append(("Confidence", f"{result['confidence']:g}"))
     facts += [("Cost", cost_text(status)), ("Time", duration_text(status.get("durationMs")))]
-    facts.append(("Trace", f"aspora logs {metadata['name']}" if recorded else "below; not recorded"))
+    facts.append(("Trace", f"aspora logs {metadata['name']}{place}" if recorded else "below; not recorded"))
     for text in pairs(facts):
         out.line(out.style(text, STATE_STYLES.get(state, "bold")) if text.startswith("State:") else text)

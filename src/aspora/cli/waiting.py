@@ -152,7 +152,7 @@ def wait_until(rest: Rest, target: Target, wish: Wish, *, deadline: float, tell:
             how = wish.shows(obj) if obj is not None else "nothing has that name"
             raise Timeout(
                 f"{wish.text} did not come in time for {target.resource['singularName']} {target.name!r}: {how};"
-                f" see: aspora get {target.resource['singularName']}"
+                f" see: aspora get {target.resource['singularName']}{rest.place}"
             )
 
 

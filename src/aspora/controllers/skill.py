@@ -11,6 +11,7 @@ from typing import Any
 
 from aspora.apis.revision import revision_name
 from aspora.apis.route import FULL_SHARE_BP, route_name
+from aspora.apis.skill import ROLLED_BACK, SERVES_OTHERS_TOO
 from aspora.client.interface import Client, Wire
 from aspora.controllers.interface import ControllerParts
 from aspora.kit.clock import Clock
@@ -186,10 +187,13 @@ class SkillReconciler:
 
 
 def _reason(traffic: Traffic, *, latest: str) -> str:
-    """What production serves, in a word: the latest revision alone, others, or nothing."""
+    """What production serves, in a word: the latest revision alone, with others, others alone, or nothing."""
     if not traffic:
         return "NoTraffic"
-    return "Deployed" if [t["revision"] for t in traffic] == [latest] else "ServesOtherRevisions"
+    revisions = [t["revision"] for t in traffic]
+    if latest not in revisions:
+        return ROLLED_BACK
+    return "Deployed" if revisions == [latest] else SERVES_OTHERS_TOO
 
 
 def _serving(traffic: Traffic) -> str:

@@ -64,19 +64,42 @@ def prepare_data_dir(path: Path, *, uid: int) -> Path:
         Unavailable: It can't be made for another reason: a file in its place, a read-only or full disk.
     """
     folder = own_folder(path, uid=uid)
+    _require_no_strangers(folder)
     with explained(path):
+        # The lock's file is the mark, left before anything else: whatever comes first (`run`, `up`) may put its things
+        # into the folder, and the next command knows it again.
+        os.close(_open_lock(folder))
+    return folder
+
+
+def check_data_dir(path: Path, *, uid: int) -> Path | None:
+    """The folder, resolved, when it is one that this user could use; None when there is none yet. Makes nothing.
+
+    Raises:
+        Forbidden: Another user owns it, or it can't be looked into.
+        Conflict: It holds files of somebody else.
+        Unavailable: There is a file in its place.
+    """
+    with explained(path):
+        folder = path.expanduser().resolve()
+        if not folder.exists():
+            return None
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    _require_owner(folder, uid=uid)
+    _require_no_strangers(folder)
+    return folder
+
+
+def _require_no_strangers(folder: Path) -> None:
+    with explained(folder):
         strangers = _strangers(folder)
-        if not strangers:
-            # The lock's file is the mark, left before anything else: whatever comes first (`run`, `doctor`, `up`) may
-            # put its things into the folder, and the next command knows it again.
-            os.close(_open_lock(folder))
     if strangers:
         shown = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
         raise Conflict(
             f"folder {str(folder)!r} is not empty and not a data directory of Aspora (it holds {shown});"
             f" name a new or empty folder with --data-dir or ASPORA_DATA_DIR"
         )
-    return folder
 
 
 def exposure(folder: Path) -> str:
@@ -102,13 +125,17 @@ def own_folder(path: Path, *, uid: int) -> Path:
     with explained(path):
         folder = path.expanduser().resolve()
         _make(folder, uid=uid)
-        owner = folder.stat().st_uid
+    _require_owner(folder, uid=uid)
+    return folder
+
+
+def _require_owner(folder: Path, *, uid: int) -> None:
+    owner = folder.stat().st_uid
     if owner != uid:
         raise Forbidden(
             f"data directory {str(folder)!r} belongs to user {user_name(owner)!r} and Aspora runs as"
             f" {user_name(uid)!r}; run it as {user_name(owner)!r}, or {_WAY_OUT}"
         )
-    return folder
 
 
 def _open_lock(folder: Path) -> int:
@@ -174,10 +201,21 @@ def explain(error: OSError, path: Path) -> StatusError:
     """An operating-system error about the data directory, with its way out."""
     place = error.filename or str(path)
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return Forbidden(f"can't use data directory {str(path)!r}: no permission for {place!r}; {_WAY_OUT}")
+        return Forbidden(
+            f"can't use data directory {str(path)!r}: no permission for {place!r}; {_as_its_owner(path)}{_WAY_OUT}"
+        )
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return Unavailable(f"can't use data directory {str(path)!r}: the disk is full; free some space or {_WAY_OUT}")
     return Unavailable(f"can't use data directory {str(path)!r}: {error.strerror} ({place!r}); {_WAY_OUT}")
+
+
+def _as_its_owner(path: Path) -> str:
+    """`run this as user 'x', or `, where the folder is another user's and that can be seen."""
+    try:
+        owner = path.stat().st_uid
+    except OSError:
+        return ""
+    return "" if owner == os.geteuid() else f"run this as its owner {user_name(owner)!r}, or "
 
 
 @contextmanager
@@ -215,12 +253,14 @@ def lock_is_held(folder: Path) -> bool:
     """Whether some Aspora uses the data directory now; the lock, unlike a process id, never lies.
 
     Raises:
-        Forbidden: Something else than a plain file is in the lock's place.
+        Forbidden: Something else than a plain file is in the lock's place, or this user may not look.
     """
     try:
         handle = _open_plain(folder / LOCK_NAME, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except PermissionError as error:
+        raise explain(error, folder) from None
     try:
         # Shared, so that those who only ask do not disturb each other; `DataDirLock` waits an instant for them.
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -14,7 +14,7 @@ from psycopg_pool import TooManyRequests as PoolQueueFull
 
 from aspora.meta.errors import Conflict, Invalid, StatusError, Timeout, Unavailable
 
-_RETRY_AFTER_SECONDS = 1.0
+RETRY_AFTER_SECONDS = 1.0
 
 _LOST_STATES = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P02", "25P03", "25P04", "25006"})
 _LOST_CLASSES = frozenset({"08"})
@@ -40,7 +40,7 @@ def translate(error: psycopg.Error) -> StatusError | None:
     if isinstance(error, PoolTimeout | PoolQueueFull):
         return Unavailable(
             "no database connection became free in time: the database is down or busy; its log says which",
-            retry_after_seconds=_RETRY_AFTER_SECONDS,
+            retry_after_seconds=RETRY_AFTER_SECONDS,
         )
     if isinstance(error, PoolClosed):
         return Unavailable("this Aspora is stopping; send the request again to another, or when it is up")
@@ -54,7 +54,7 @@ def _from_state(error: psycopg.Error, state: str) -> StatusError | None:
     if state == "57014":
         return Timeout(f"the database stopped a statement: {reply}; try again, or ask for less at once")
     if state == "55P03":
-        return Unavailable(f"a lock was not free in time: {reply}; try again", retry_after_seconds=_RETRY_AFTER_SECONDS)
+        return Unavailable(f"a lock was not free in time: {reply}; try again", retry_after_seconds=RETRY_AFTER_SECONDS)
     if state in _UNSTORABLE_STATES:
         return Invalid("a text holds a character the database can't store; remove NUL (\\u0000) characters")
     if state in _LOST_STATES or state[:2] in _LOST_CLASSES:
@@ -62,7 +62,7 @@ def _from_state(error: psycopg.Error, state: str) -> StatusError | None:
     if state[:2] in _EXHAUSTED_CLASSES:
         return Unavailable(
             f"the database is out of a resource: {reply}; free disk, memory or connections",
-            retry_after_seconds=_RETRY_AFTER_SECONDS,
+            retry_after_seconds=RETRY_AFTER_SECONDS,
         )
     return None
 
@@ -78,7 +78,7 @@ def _from_client(error: psycopg.Error) -> StatusError | None:
 def _lost(reply: str) -> ConnectionLost:
     return ConnectionLost(
         f"the database can't be reached: {reply}; see that it is up and ASPORA_DATABASE_URL names it",
-        retry_after_seconds=_RETRY_AFTER_SECONDS,
+        retry_after_seconds=RETRY_AFTER_SECONDS,
     )
 
 

@@ -23,7 +23,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import JsonbDumper
 from psycopg_pool import AsyncConnectionPool
 
-from aspora.db.failures import ConnectionLost, OutcomeUnknown, SerializationConflict, translated
+from aspora.db.failures import RETRY_AFTER_SECONDS, ConnectionLost, OutcomeUnknown, SerializationConflict, translated
 from aspora.kit.backoff import Backoff
 from aspora.meta.errors import Invalid, Unavailable
 
@@ -261,7 +261,7 @@ def connection_parameters(
         own = conninfo_to_dict(dsn)
     except psycopg.Error:
         raise Invalid(
-            "the database URL can't be read; write postgresql://user:password@host:5432/database"
+            "ASPORA_DATABASE_URL can't be read; write postgresql://user:password@host:5432/database"
             " or host=… dbname=… user=…"
         ) from None
     settings = {
@@ -282,16 +282,25 @@ def connection_parameters(
 
 def target_of(parameters: dict[str, Any]) -> str:
     """Where a connection goes, fit for a message: never the password."""
-    return f"{parameters.get('host') or 'local socket'}/{parameters.get('dbname') or ''}"
+    place = f"{parameters.get('host') or 'local socket'}{':' if parameters.get('port') else ''}"
+    user = f" as {parameters['user']}" if parameters.get("user") else ""
+    return f"{place}{parameters.get('port') or ''}/{parameters.get('dbname') or ''}{user}"
 
 
 async def _check_server(parameters: dict[str, Any]) -> None:
     """Connect once outside the pool: the pool reports a bad password or host as nothing but a timeout."""
-    with translated():
+    place = target_of(parameters)
+    try:
         async with await AsyncConnection.connect(autocommit=True, **parameters) as connection:
             version = connection.info.server_version // 10_000
+    except psycopg.Error as error:
+        told = error.diag.message_primary or str(error).strip().partition("\n")[0] or "it does not say why"
+        raise ConnectionLost(
+            f"the database {place!r} can't be reached: {told}; see that it is up and that ASPORA_DATABASE_URL names it,"
+            " with a user and password that it takes",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        ) from error
     if version < OLDEST_SERVER_VERSION:
-        place = target_of(parameters)
         raise Unavailable(f"PostgreSQL {version} at {place!r} is too old; use {OLDEST_SERVER_VERSION} or newer")
 
 

@@ -71,12 +71,11 @@ class Attempts:
         """
         claim = trace.claim
         await self.settle(claim)
-        left_seconds = self._left_seconds(claim)
         async with AsyncExitStack() as held:
             with trace.stage("artifact"):
-                plan = await self._plans.load(claim.domain, claim.revision, within_seconds=left_seconds)
-                folder = await self._unpack(plan, held, within_seconds=left_seconds)
-                wire_input = await self._load_input(claim, within_seconds=left_seconds)
+                plan = await self._plans.load(claim.domain, claim.revision, within_seconds=self._left_seconds(claim))
+                folder = await self._unpack(plan, held, within_seconds=self._left_seconds(claim))
+                wire_input = await self._load_input(claim, within_seconds=self._left_seconds(claim))
             work = Work(
                 claim=claim,
                 plan=plan,

@@ -15,7 +15,7 @@ from aspora.db.pool import Database
 from aspora.executor.starter import SCHEMA as DURABLE_SCHEMA
 from aspora.ledger.restored import end_restored_leases
 from aspora.main.reach import own_database, reached_database
-from aspora.main.settings import Settings
+from aspora.main.settings import Settings, place_of
 from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_store
 from aspora.meta.errors import Conflict, NotFound
@@ -121,6 +121,7 @@ async def _restore(
         after_load=AFTER_LOAD,
         foreign_schemas=(DURABLE_SCHEMA,),
         replaces=replaces,
+        place=place_of(settings),
     )
     async with await open_for_operator(dsn) as database:
         return await restore_backup(path, contents, database, destination, tell=progress.step)

@@ -83,6 +83,7 @@ def main() -> int:
         uvloop.run(_run(role, line))
     except StatusError as e:
         _log.error("process ends", role=role, reason=e.reason, why=e.message)
+        sys.stdout.write(json.dumps({"failed": e.reason, "why": e.message}) + "\n")
         return 1
     finally:
         gc.freeze()  # Everything is closed: going through all that was imported once more only delays the end.

@@ -2,7 +2,8 @@
 
 A child reads one JSON line from standard input, so that no secret setting stands in argv or in the environment it
 inherits; what the operator's own Providers name there stays. It writes one JSON line `{"ready": "<what>"}` to standard
-output for each thing that has become ready, and stops when told by SIGTERM, or when standard input ends, which it does
+output for each thing that has become ready and `{"failed": "<reason>", "why": "…"}` before it ends of what can be
+told, and stops when told by SIGTERM, or when standard input ends, which it does
 when this process dies.
 """
 
@@ -21,8 +22,12 @@ from typing import Any
 from aspora.kit.backoff import Backoff
 from aspora.kit.supervise import uninterrupted, wait_for_event
 from aspora.main.settings import without_secrets
+from aspora.meta.errors import BY_REASON, StatusError
 
 _log = logging.getLogger(__name__)
+
+_LAST_WORDS_SECONDS = 1.0
+"""For what a child said before it ended; its own children may hold the pipe open for longer."""
 
 
 class ChildFailed(RuntimeError):
@@ -52,6 +57,7 @@ class Child:
     stop_grace_seconds: float
     restarts: int = 0
     pid: int | None = None
+    _told: StatusError | None = None
     _ready: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
     _task: asyncio.Task[None] | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,6 +76,7 @@ class Child:
 
         Raises:
             ChildFailed: It ended first, or the time is up.
+            StatusError: It ended first and said why.
         """
         assert self._first_end is not None
         ready = asyncio.ensure_future(self._event(what).wait())
@@ -78,6 +85,8 @@ class Child:
             if ready.done():
                 return
             if self._first_end.done():
+                if self._told is not None:
+                    raise self._told
                 raise ChildFailed(f"the {self.spec.name} process ended with {describe_exit(self._first_end.result())}")
             raise ChildFailed(f"the {self.spec.name} process was not ready after {timeout_seconds:g} s")
         finally:
@@ -129,6 +138,8 @@ class Child:
             await asyncio.wait({stopper, ended}, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
                 await self._end(process, ended)
+            elif process.returncode:
+                await asyncio.wait({reader}, timeout=_LAST_WORDS_SECONDS)
             return await ended
         finally:
             self.pid = None
@@ -153,7 +164,11 @@ class Child:
     async def _read_ready(self, stdout: asyncio.StreamReader) -> None:
         while line := await stdout.readline():
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                self._event(json.loads(line)["ready"]).set()
+                said = json.loads(line)
+                if "failed" in said:
+                    self._told = BY_REASON[said["failed"]](said["why"])
+                else:
+                    self._event(said["ready"]).set()
 
 
 @asynccontextmanager

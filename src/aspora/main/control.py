@@ -1,5 +1,6 @@
 """Start in the background, stop, and look at the Aspora of a data directory."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -13,12 +14,11 @@ from typing import Any
 from aspora.cli import exit_codes
 from aspora.cli.output import Output, pairs
 from aspora.cli.rest import Rest, place_option
-from aspora.db.data_dir import exposure, lock_is_held, prepare_data_dir
+from aspora.db.data_dir import explained, exposure, lock_is_held, prepare_data_dir, user_name
+from aspora.main.before_start import check_before_start
 from aspora.main.endpoint import Endpoint, read_endpoint
-from aspora.main.listening import check_certificate, check_exposure
-from aspora.main.secret_key import check_secret_key_file
-from aspora.main.settings import Settings
-from aspora.main.wiring import check_sandbox_driver
+from aspora.main.listening import bind
+from aspora.main.settings import Settings, place_of, with_full_paths
 from aspora.meta.errors import StatusError, Unauthorized, Unavailable
 
 LOG_NAME = "aspora.log"
@@ -28,16 +28,24 @@ _POLL_SECONDS = 0.05
 
 
 def running_endpoint(data_dir: Path) -> Endpoint | None:
-    """The endpoint of the Aspora that runs over the data directory, or None."""
-    endpoint = read_endpoint(data_dir)
+    """The endpoint of the Aspora that runs over the data directory, or None.
+
+    Raises:
+        Forbidden: It is another user's.
+    """
+    with explained(data_dir):
+        endpoint = read_endpoint(data_dir)
     return endpoint if endpoint is not None and lock_is_held(data_dir) else None
 
 
 def _tail(log: Path, *, since_bytes: int, lines: int = 15) -> str:
+    """The last lines, or those of the error that it ended with."""
+    told: list[str] = []
     with contextlib.suppress(OSError), log.open("rb") as f:
         f.seek(since_bytes)
-        return "\n".join(f.read().decode(errors="replace").splitlines()[-lines:])
-    return ""
+        told = f.read().decode(errors="replace").splitlines()[-lines:]
+    errors = [i for i, line in enumerate(told) if line.startswith("Error: ")]
+    return "\n".join(told[errors[-1] :] if errors else told)
 
 
 def _open_log(log: Path) -> int:
@@ -50,23 +58,19 @@ def _open_log(log: Path) -> int:
 
 def detach(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> int:
     """Start in the background and wait until it is ready."""
-    check_exposure(settings)
-    check_certificate(settings)
-    check_secret_key_file(settings)
-    check_sandbox_driver(settings)
-    data_dir = prepare_data_dir(settings.data_dir, uid=os.geteuid())
-    already = running_endpoint(data_dir)
+    already = running_endpoint(settings.data_dir)
     if already is not None:
         out.line(f"Aspora already runs at {already.url} (process {already.pid})")
         return exit_codes.OK
+    asyncio.run(check_before_start(settings))
+    bind(settings).close()
+    data_dir = prepare_data_dir(settings.data_dir, uid=os.geteuid())
     if exposed := exposure(data_dir):
         out.note(exposed)
     log = data_dir / LOG_NAME
     handle = _open_log(log)
     since = os.fstat(handle).st_size
     command = [sys.executable, "-m", "aspora", "--data-dir", str(data_dir)]
-    # The child works elsewhere: what was relative to here must not be so any more.
-    environ = {**os.environ, "ASPORA_TLS_CERT": settings.tls_cert, "ASPORA_TLS_KEY": settings.tls_key}
     try:
         process = subprocess.Popen(
             [*command, "up"],
@@ -75,7 +79,7 @@ def detach(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> 
             stderr=handle,
             start_new_session=True,
             cwd="/",
-            env=environ,
+            env=with_full_paths(os.environ, settings),
         )
     finally:
         os.close(handle)
@@ -100,7 +104,8 @@ def _wait_until_ready(
             if process.poll() is not None:
                 out.error(f"Aspora did not start; the end of {str(log)!r}:")
                 out.note(_tail(log, since_bytes=since_bytes))
-                return exit_codes.FAILED
+                known = process.returncode in exit_codes.MEANINGS and process.returncode != exit_codes.OK
+                return process.returncode if known else exit_codes.FAILED
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
         process.send_signal(signal.SIGTERM)
@@ -120,8 +125,12 @@ def down(settings: Settings, out: Output) -> int:
     try:
         os.kill(endpoint.pid, signal.SIGTERM)
     except PermissionError:
-        out.error(f"process {endpoint.pid} belongs to another user; stop it as that user")
-        return exit_codes.FAILED
+        owner = user_name(os.stat(f"/proc/{endpoint.pid}").st_uid)
+        out.error(
+            f"process {endpoint.pid}, the Aspora of {str(settings.data_dir)!r}, belongs to user {owner!r};"
+            f" stop it as {owner!r}"
+        )
+        return exit_codes.REFUSED
     except ProcessLookupError:
         pass
     deadline = time.monotonic() + settings.stop_grace_seconds + 30
@@ -158,7 +167,9 @@ def status(settings: Settings, out: Output, *, connect: Callable[[], Rest], as_j
     except Unauthorized:
         raise
     except StatusError as e:
-        raise Unavailable(f"the gateway answers but is not well: {e.message}; find out why: aspora doctor") from None
+        raise Unavailable(
+            f"the gateway answers but is not well: {e.message}; find out why: aspora doctor{place_of(settings)}"
+        ) from None
     if as_json:
         out.json({"running": True, **found})
         return exit_codes.OK

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from aspora.cli import exit_codes
+from aspora.cli.apply_all import Outcome, apply_all
 from aspora.cli.applying import Applier, Wanted
 from aspora.cli.output import Output, Progress
 from aspora.cli.rest import Rest
@@ -27,9 +28,9 @@ from aspora.cli.result import STATE_STYLES, cost_text, duration_text, succeeded
 from aspora.cli.wanted import load_wanted
 from aspora.db.data_dir import own_folder
 from aspora.main.children import ChildFailed
-from aspora.main.settings import Settings
+from aspora.main.settings import Settings, place_of
 from aspora.main.up import Running, give_up_when_stopped, running, stop_on_signals
-from aspora.meta.errors import NotFound, Unavailable
+from aspora.meta.errors import NotFound, StatusError, Unavailable
 from aspora.telemetry.logs import configure_logging
 
 AGENT_DRIVER = "agent"
@@ -135,23 +136,31 @@ async def _model_endpoint(settings: Settings) -> AsyncGenerator[tuple[Settings, 
         await process.wait()
 
 
+class _Stopped(Exception):
+    """Somebody wants the demo to end."""
+
+
 def _deploy(rest: Rest, plan: Plan, out: Output, stop: asyncio.Event) -> list[Case]:
     """Apply everything that is wanted; the questions of the skills that are there now."""
-    wanted, cases = plan.wanted, list[Case]()
-    applier = Applier(rest)
-    with Progress(out, total=len(wanted), title="deploying") as progress:
-        deployed = []
-        for item in wanted:
-            if stop.is_set():
-                return []
-            applied = applier.apply(item)
-            if item.object["kind"] == "Skill":
-                deployed.append((item, applied))
+    with Progress(out, total=len(plan.wanted), title="deploying") as progress:
+
+        def written(item: Wanted) -> None:
             progress.step(item.name)
-        for item, applied in deployed:
-            applier.wait_observed(applied.object)
-            cases += cases_of(item.domain, plan.folder / item.domain / item.name)
-    return cases
+            if stop.is_set():
+                raise _Stopped
+
+        def done(_item: Wanted, outcome: Outcome) -> None:
+            if isinstance(outcome, StatusError):
+                raise outcome
+
+        try:
+            lost = apply_all(Applier(rest), plan.wanted, wait=True, on_written=written, on_done=done)
+        except _Stopped:
+            return []
+        if lost is not None:
+            raise lost.error
+    skills = [item for item in plan.wanted if item.object["kind"] == "Skill"]
+    return [case for item in skills for case in cases_of(item.domain, plan.folder / item.domain / item.name)]
 
 
 def _run_case(rest: Rest, case: Case) -> str:
@@ -268,7 +277,7 @@ async def _demo(settings: Settings, out: Output, plan: Plan) -> int:
     try:
         code = await give_up_when_stopped(everything(), stop=stop, ready=ready)
     except ChildFailed as e:
-        out.error(f"{e}; its messages stand above; check the installation: aspora doctor")
+        out.error(f"{e}; its messages stand above; check the installation: aspora doctor{place_of(settings)}")
         return exit_codes.FAILED
     out.note("stopped; nothing is left running")
     return code

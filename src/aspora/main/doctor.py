@@ -1,6 +1,7 @@
 """`aspora doctor`: looks at everything Aspora needs on this machine and says what to do about what is missing."""
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import platform
@@ -8,16 +9,18 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from aspora.db.data_dir import exposure, prepare_data_dir
+from aspora.db.data_dir import LOCK_NAME, check_data_dir, exposure
 from aspora.main.control import running_endpoint
 from aspora.main.doctor_database import examine_database, key_files, leftovers, limits
 from aspora.main.finding import Finding
 from aspora.main.listening import check_exposure
-from aspora.main.settings import Settings
+from aspora.main.settings import Settings, place_of
+from aspora.main.uninstall import remove_tree
 from aspora.main.wiring import sandbox_driver
 from aspora.meta.errors import StatusError
 from aspora.sandbox.interface import Probe
@@ -54,20 +57,25 @@ def _packages(_: Settings) -> Finding:
 
 def _data_dir(settings: Settings) -> Finding:
     try:
-        folder = prepare_data_dir(settings.data_dir, uid=os.geteuid())
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-"):
+        folder = check_data_dir(settings.data_dir, uid=os.geteuid())
+        with tempfile.TemporaryFile(dir=_present(settings.data_dir)):
             pass
     except StatusError as e:
         return Finding("Data directory", "fail", e.message, "choose another with --data-dir or ASPORA_DATA_DIR")
     except OSError as e:
         return Finding("Data directory", "fail", f"{settings.data_dir}: {e.strerror}", "choose another with --data-dir")
-    free = shutil.disk_usage(folder).free
-    shown = f"{folder}, {free / 1e9:.1f} GB free"
+    free = shutil.disk_usage(_present(settings.data_dir)).free
+    shown = f"{settings.data_dir}, {free / 1e9:.1f} GB free" + ("" if folder else "; the first start makes it")
     if free < MIN_FREE_BYTES:
         return Finding("Data directory", "warn", shown, "free some space: a full disk stops every write")
-    if exposed := exposure(folder):
+    if folder and (exposed := exposure(folder)):
         return Finding("Data directory", "warn", shown, exposed)
     return Finding("Data directory", "ok", shown)
+
+
+def _present(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there, in which it would be made."""
+    return next(part for part in (folder, *folder.parents) if part.is_dir())
 
 
 def flush_milliseconds(folder: Path, *, rounds: int = 20) -> float:
@@ -85,7 +93,7 @@ def flush_milliseconds(folder: Path, *, rounds: int = 20) -> float:
 
 def _disk(settings: Settings) -> Finding:
     try:
-        median = flush_milliseconds(settings.data_dir)
+        median = flush_milliseconds(_present(settings.data_dir))
     except OSError as e:
         return Finding("Disk", "fail", f"{settings.data_dir}: {e.strerror}", "see the data directory above")
     state: Literal["ok", "warn"] = "warn" if median > SLOW_FLUSH_MS else "ok"
@@ -94,10 +102,10 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _server(settings: Settings) -> Finding:
-    endpoint = running_endpoint(settings.data_dir)
-    if endpoint is not None:
-        return Finding("Server", "ok", f"runs at {endpoint.url} (process {endpoint.pid})")
     try:
+        endpoint = running_endpoint(settings.data_dir)
+        if endpoint is not None:
+            return Finding("Server", "ok", f"runs at {endpoint.url} (process {endpoint.pid})")
         check_exposure(settings)
     except StatusError as e:
         return Finding("Server", "fail", e.message)
@@ -108,12 +116,13 @@ def _server(settings: Settings) -> Finding:
         return Finding(
             "Server", "warn", f"not running, and port {settings.port} is taken", "choose another: ASPORA_PORT"
         )
-    return Finding("Server", "ok", "not running; start it with: aspora up --detach")
+    return Finding("Server", "ok", f"not running; start it with: aspora up --detach{place_of(settings)}")
 
 
 def _sandbox(settings: Settings) -> Finding:
     try:
-        found = asyncio.run(_probe(settings))
+        with _with_data_dir(settings) as usable:
+            found = asyncio.run(_probe(usable))
     except (StatusError, LookupError, OSError) as e:
         return Finding("Sandbox", "fail", str(e), "choose another driver with ASPORA_SANDBOX_DRIVER")
     state: Literal["ok", "fail"] = "ok" if found.available else "fail"
@@ -127,6 +136,21 @@ async def _probe(settings: Settings) -> Probe:
         return await driver.probe()
     finally:
         await driver.close()
+
+
+@contextlib.contextmanager
+def _with_data_dir(settings: Settings) -> Generator[Settings]:
+    """The settings, with a throwaway data directory in place of one that no Aspora has used yet."""
+    if os.path.exists(settings.data_dir / LOCK_NAME):
+        yield settings
+        return
+    folder = Path(tempfile.mkdtemp(prefix="aspora-doctor-"))
+    try:
+        folder.chmod(0o711)  # Handlers of other operating-system users pass through it.
+        yield replace(settings, data_dir=folder)
+    finally:
+        with contextlib.suppress(OSError):
+            remove_tree(folder)
 
 
 def _models(settings: Settings) -> Finding:
@@ -153,7 +177,11 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Each check in order, as it is done; none changes anything but an empty data directory's existence."""
+    """Each check in order, as it is done; none makes or changes anything that stays."""
     for check in CHECKS:
-        yield check(settings)
+        try:
+            yield check(settings)
+        except StatusError as e:
+            subject = check.__name__.strip("_").replace("_", " ").capitalize()
+            yield Finding(subject, "fail", e.message, "see the data directory above")
     yield from examine_database(settings)

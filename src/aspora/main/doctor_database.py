@@ -22,7 +22,7 @@ from aspora.db.queries import Queries
 from aspora.main.backups import LIST_DIGESTS, open_for_operator
 from aspora.main.finding import Finding
 from aspora.main.secret_key import key_place
-from aspora.main.settings import Settings
+from aspora.main.settings import Settings, place_of
 from aspora.main.wiring import artifact_store
 from aspora.meta.errors import NotFound, StatusError
 from aspora.sealing.check import check_key
@@ -57,7 +57,12 @@ async def _schema(look: Look) -> Finding:
         )
     if todo:
         names = ", ".join(m.name for m in todo)
-        return Finding("Schema", "warn", f"{len(todo)} migrations are to come: {names}", "aspora up applies them")
+        return Finding(
+            "Schema",
+            "warn",
+            f"{len(todo)} migrations are to come: {names}",
+            f"aspora up{place_of(look.settings)} applies them",
+        )
     return Finding("Schema", "ok", "as new as this Aspora")
 
 
@@ -102,7 +107,10 @@ async def _nodes(look: Look) -> Finding:
         return Finding("Nodes", "ok", f"{row['alive']} alive")
     if row["waiting"]:
         return Finding(
-            "Nodes", "fail", f"none is alive and {row['waiting']} executions wait", "start one: aspora up --detach"
+            "Nodes",
+            "fail",
+            f"none is alive and {row['waiting']} executions wait",
+            f"start one: aspora up --detach{place_of(look.settings)}",
         )
     return Finding("Nodes", "ok", "none is alive, and nothing waits for one")
 
@@ -171,7 +179,11 @@ async def _examine(settings: Settings, dsn: str) -> list[Finding]:
     async with await open_for_operator(dsn, connections=2) as database, database.connection() as connection:
         look = Look(settings, database, connection, artifact_store(settings))
         if not await _queries.fetch_value(connection, "has_aspora"):
-            return [Finding("Database", "warn", "it answers and holds no Aspora yet", "start it: aspora up")]
+            return [
+                Finding(
+                    "Database", "warn", "it answers and holds no Aspora yet", f"start it: aspora up{place_of(settings)}"
+                )
+            ]
         for check in CHECKS:
             name = check.__name__.strip("_").replace("_", " ").capitalize()
             try:

@@ -26,12 +26,14 @@ from aspora.executor.starter import DurableStarter
 from aspora.gateway.app import AppConfig, build_app
 from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
 from aspora.gateway.connection import BoundedConnection
+from aspora.gateway.history.contract import SCHEMAS as HISTORY_SCHEMAS
 from aspora.gateway.history.routes import CHANNELS as HISTORY_CHANNELS
 from aspora.gateway.history.routes import HistoryDoor, history_routes
 from aspora.gateway.objects.assembly import ObjectParts, assemble
 from aspora.gateway.objects.bootstrap import Bootstrap, admin_key, system_key
 from aspora.gateway.openai.routes import ModelDoor, model_routes
 from aspora.gateway.openapi import openapi_document, openapi_routes
+from aspora.gateway.serve.contract import SCHEMAS as EXECUTION_SCHEMAS
 from aspora.gateway.serve.health import HealthDoor, health_routes
 from aspora.gateway.serve.routes import CHANNELS as SERVE_CHANNELS
 from aspora.gateway.serve.routes import ServeDoor, serve_routes
@@ -99,9 +101,9 @@ def _build(
     clock: DatabaseClock,
     ledger: Ledger,
 ) -> _Gateway:
-    metrics, kinds, audit = Metrics(), list(load_kinds()), Audit(database)
+    metrics, kinds = Metrics(), list(load_kinds())
+    audit, streams = Audit(database), Streams(metrics=metrics)
     store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
-    streams = Streams(metrics=metrics)
     objects = assemble(
         store=store,
         kinds=kinds,
@@ -112,6 +114,7 @@ def _build(
         streams=streams,
         trail=audit,
         sealer=keyring,
+        records={**EXECUTION_SCHEMAS, **HISTORY_SCHEMAS},
     )
     serve = ServeDoor(
         database=database,
@@ -131,15 +134,7 @@ def _build(
     own += [*history_routes(history), *artifact_routes(ArtifactDoor(artifacts, objects.view)), *model_routes(models)]
     draining = asyncio.Event()
     document = partial(openapi_document, kinds, own, version=aspora_version())
-    config = AppConfig(
-        authenticate=objects.authenticate,
-        impersonate=objects.authenticate.impersonate,
-        trail=audit,
-        clock=clock,
-        metrics=metrics,
-        version=aspora_version(),
-        ready_checks=_ready_checks(draining, database, objects),
-    )
+    config = _frame(objects, audit, clock, metrics, _ready_checks(draining, database, objects))
     loops: dict[str, Loop] = {"listener": listener.run, "store": store.run, "view": objects.view.run}
     loops |= {"serve": serve.run, "history": history.run, "secrets": partial(objects.secrets.run, keyring.state)}
     loops |= {"clock": clock.run} | _maintenance(settings, database)
@@ -150,6 +145,24 @@ def _build(
 
     app = build_app(config, [own, openapi_routes(document), objects.routes])
     return _Gateway(app, objects, draining.set, let_go, models.close, loops)
+
+
+def _frame(
+    objects: ObjectParts,
+    audit: Audit,
+    clock: DatabaseClock,
+    metrics: Metrics,
+    ready_checks: Mapping[str, Callable[[], Awaitable[None]]],
+) -> AppConfig:
+    return AppConfig(
+        authenticate=objects.authenticate,
+        impersonate=objects.authenticate.impersonate,
+        trail=audit,
+        clock=clock,
+        metrics=metrics,
+        version=aspora_version(),
+        ready_checks=ready_checks,
+    )
 
 
 def _model_door(

@@ -5,7 +5,7 @@ import socket
 import ssl
 from dataclasses import replace
 
-from aspora.main.settings import Settings
+from aspora.main.settings import Settings, place_of
 from aspora.meta.errors import Conflict, Forbidden, Invalid
 
 
@@ -56,7 +56,10 @@ def is_loopback(host: str) -> bool:
 
 def bind(settings: Settings) -> socket.socket:
     """A bound, inheritable socket on the configured address; see `bind_on`."""
-    way_out = "choose one with ASPORA_PORT (0 picks a free one), or see whether an Aspora runs already: aspora status"
+    way_out = (
+        "choose one with ASPORA_PORT (0 picks a free one), or see whether an Aspora runs already:"
+        f" aspora status{place_of(settings)}"
+    )
     return bind_on(settings.host, settings.port, host_setting="ASPORA_HOST", way_out=way_out)
 
 

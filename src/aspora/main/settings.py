@@ -4,6 +4,7 @@ Standard library only: the command line reads settings before it imports anythin
 """
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
@@ -11,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from aspora.db.data_dir import SYSTEM_DATA_DIR, default_data_dir
+from aspora.meta.errors import StatusError
 from aspora.meta.names import did_you_mean
 from aspora.meta.urls import is_plain_http_url
 
 PREFIX = "ASPORA_"
 _SECRET_KEY_BYTES = 32
+
+
+_PLACE_VARIABLES = frozenset({f"{PREFIX}DATA_DIR", "HOME", "XDG_DATA_HOME"})
 
 
 class SettingsError(ValueError):
@@ -94,6 +99,10 @@ def _endpoint_url(text: str) -> str:
     return text.strip()
 
 
+def _folder_or_url(text: str) -> str:
+    return text if "://" in text else _file(text)
+
+
 def _redis_url(text: str) -> str:
     if not text.strip().startswith(("redis://", "rediss://", "unix://")):
         raise _Unshown("is not the URL of a Redis; write it like redis://127.0.0.1:6379/0")
@@ -118,6 +127,7 @@ class Settings:
         "Where artifacts lie: empty for a folder in the data directory, else a folder that all machines share or"
         " s3://bucket/prefix, with endpoint and credentials in the AWS_ variables.",
         "",
+        _folder_or_url,
     )
     redis_url: str = _setting(
         "Redis that executors share as a cache of artifacts, as redis://…; it may be away, and is never trusted.",
@@ -250,6 +260,21 @@ def load_settings(environ: Mapping[str, str], overrides: Mapping[str, Any] | Non
             raise SettingsError(f"{name}{shown} {e}") from None
     values.update({k: v for k, v in (overrides or {}).items() if v is not None})
     return Settings(**values)
+
+
+def place_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
+    """What a command in a hint needs behind it to mean the same data directory: ` --data-dir …`, or ""."""
+    try:
+        usual = load_settings({k: v for k, v in environ.items() if k in _PLACE_VARIABLES}).data_dir
+    except StatusError:
+        usual = None
+    return "" if usual == settings.data_dir else f" --data-dir {shlex.quote(str(settings.data_dir))}"
+
+
+def with_full_paths(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:
+    """The environment for a process that works in another folder: files that were named from here are named in full."""
+    files = {env_name(f): str(getattr(settings, f.name)) for f in fields(Settings) if f.metadata["parse"] is _file}
+    return {**environ, **files, "ASPORA_ARTIFACTS_URL": settings.artifacts_url}
 
 
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:

@@ -21,32 +21,26 @@ from aspora.access.keys import mint_key
 from aspora.cli import exit_codes
 from aspora.cli.output import Output
 from aspora.cli.rest import place_option
-from aspora.db.data_dir import DataDirLock, exposure, prepare_data_dir
+from aspora.db.data_dir import DataDirLock, exposure, lock_is_held, prepare_data_dir
 from aspora.db.embedded import EmbeddedPostgres
 from aspora.kit.supervise import uninterrupted, wait_for_event
+from aspora.main.before_start import check_before_start
 from aspora.main.children import Child, ChildFailed, ChildSpec, keep_running
 from aspora.main.endpoint import KEY_FILE_NAME, Endpoint, remove_endpoint, write_endpoint, write_private
 from aspora.main.joining import publish_database, withdraw_database
-from aspora.main.listening import (
-    bind,
-    bind_internal,
-    check_certificate,
-    check_exposure,
-    internal_url_of,
-    url_of,
-)
+from aspora.main.listening import bind, bind_internal, internal_url_of, url_of
 from aspora.main.process_control import keep_memory_private
-from aspora.main.secret_key import check_secret_key_file
-from aspora.main.settings import Settings
+from aspora.main.settings import Settings, place_of
 from aspora.main.version import aspora_version
-from aspora.main.wiring import check_sandbox_driver
+from aspora.main.wiring import set_up_logging
 from aspora.meta.errors import Unavailable
-from aspora.telemetry.logs import configure_logging
+from aspora.telemetry.logs import get_logger
 
 READY_TIMEOUT_SECONDS = 90
 POSTGRES_CHECK_SECONDS = 1.0
 
 Tell = Callable[[str], None]
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +134,17 @@ async def _children(
         yield gateway, executor
 
 
+def _take_over(folder: Path, tell: Tell) -> Path:
+    """The data directory, ours and without what an Aspora that was killed left behind."""
+    data_dir = prepare_data_dir(folder, uid=os.geteuid())
+    if exposed := exposure(data_dir):
+        tell(exposed)
+    with DataDirLock(data_dir):
+        # Nobody may act on its process id once a new one has the lock.
+        remove_endpoint(data_dir)
+    return data_dir
+
+
 @asynccontextmanager
 async def running(settings: Settings, *, tell: Tell, stop: asyncio.Event) -> AsyncGenerator[Running]:
     """Start everything, hand over when it is ready, and stop everything at the end, in the right order.
@@ -150,17 +155,13 @@ async def running(settings: Settings, *, tell: Tell, stop: asyncio.Event) -> Asy
     """
     started = time.monotonic()
     keep_memory_private()
-    check_exposure(settings)
-    check_certificate(settings)
-    check_secret_key_file(settings)
-    check_sandbox_driver(settings)
-    data_dir = await asyncio.to_thread(prepare_data_dir, settings.data_dir, uid=os.geteuid())
-    if exposed := exposure(data_dir):
-        tell(exposed)
-    with DataDirLock(data_dir):
-        # What an Aspora that was killed left behind: nobody may act on its process id once a new one has the lock.
-        remove_endpoint(data_dir)
+    await check_before_start(settings)
+    if lock_is_held(settings.data_dir):
+        DataDirLock(settings.data_dir).acquire()  # It says who holds it; better than that their port is taken.
     with bind(settings) as bound, bind_internal(settings) or contextlib.nullcontext() as internal:
+        _log.info("starting", version=aspora_version(), pid=os.getpid())
+        # Only now is anything made: a start that was refused leaves nothing behind.
+        data_dir = await asyncio.to_thread(_take_over, settings.data_dir, tell)
         async with _database(settings, data_dir, tell) as (dsn, server):
             admin_key = _admin_key(data_dir)
             async with _children(settings, dsn=dsn, bound=bound, internal=internal, admin_key=admin_key) as (
@@ -229,11 +230,11 @@ async def _up(settings: Settings, out: Output, *, where: str) -> int:
         work = _serve(settings, out, where=where, stop=stop, ready=ready)
         return await give_up_when_stopped(work, stop=stop, ready=ready)
     except ChildFailed as e:
-        out.error(f"{e}; its messages stand above; check the installation: aspora doctor")
+        out.error(f"{e}; its messages stand above; check the installation: aspora doctor{place_of(settings)}")
         return exit_codes.FAILED
 
 
 def up(settings: Settings, out: Output, *, overrides: Mapping[str, Any]) -> int:
     """Run in the foreground until a signal; returns the exit code."""
-    configure_logging(level=settings.log_level.upper(), form="json" if settings.log_format == "json" else "console")
+    set_up_logging(settings)
     return asyncio.run(_up(settings, out, where=place_option(overrides)))

@@ -98,6 +98,8 @@ class Batcher(Generic[AnswerT]):
             return []
         entry: _Entry[AnswerT] = _Entry(items)
         if self._waiting and self._waiting_bytes + entry.size_bytes > self._limits.waiting_bytes:
+            self._drop_over()
+        if self._waiting and self._waiting_bytes + entry.size_bytes > self._limits.waiting_bytes:
             raise Unavailable("too many writes wait for the database; try again", retry_after_seconds=1)
         self._waiting.append(entry)
         self._waiting_bytes += entry.size_bytes
@@ -109,6 +111,11 @@ class Batcher(Generic[AnswerT]):
     def waiting(self) -> int:
         """How many callers' writes gather for the next batch."""
         return len(self._waiting)
+
+    def _drop_over(self) -> None:
+        """Forget those who wait no more: they shall not keep others out."""
+        self._waiting = deque(entry for entry in self._waiting if not entry.is_over)
+        self._waiting_bytes = sum(entry.size_bytes for entry in self._waiting)
 
     async def drain(self) -> None:
         """Return when everything that waits has been written."""
@@ -226,8 +233,11 @@ class Batcher(Generic[AnswerT]):
 
 
 def _answer_all(batch: Sequence[_Entry[AnswerT]], answers: Sequence[AnswerT]) -> None:
-    if len(answers) != sum(len(entry.items) for entry in batch):
-        raise RuntimeError(f"the database gave {len(answers)} answers to a batch of another size")
+    count = sum(len(entry.items) for entry in batch)
+    if len(answers) != count:
+        told = f"the database gave {len(answers)} answers to {count} writes"
+        _fail_all(batch, OutcomeUnknown(f"{told}; whether the change was saved is unknown; read it again"))
+        return
     begin = 0
     for entry in batch:
         end = begin + len(entry.items)

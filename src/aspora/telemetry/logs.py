@@ -98,11 +98,19 @@ class JsonFormatter(logging.Formatter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """For people: `10:15:02 I object written  kind=Skill name=detect-velocity`."""
+    """For people: `10:15:02 I object written  kind=Skill name=detect-velocity`.
+
+    Args:
+        dated: Whether the date stands before the time, as whoever reads a file later wants it.
+    """
+
+    def __init__(self, *, dated: bool = False) -> None:
+        super().__init__()
+        self._instant = "%Y-%m-%d %H:%M:%S" if dated else "%H:%M:%S"
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
-        clock = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
+        clock = datetime.fromtimestamp(record.created, UTC).astimezone().strftime(self._instant)
         fields = " ".join(f"{k}={_quoted(v)}" for k, v in _fields_of(record).items())
         line = f"{clock} {_LEVEL_LETTER.get(record.levelname, '?')} {record.getMessage()}"
         line = f"{line}  {fields}" if fields else line
@@ -124,8 +132,9 @@ def configure_logging(*, level: str = "INFO", form: LogFormat = "console", strea
     Raises:
         ValueError: The level is not one of logging's names.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else ConsoleFormatter())
+    target = stream or sys.stderr
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(JsonFormatter() if form == "json" else ConsoleFormatter(dated=not target.isatty()))
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)

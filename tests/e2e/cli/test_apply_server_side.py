@@ -90,6 +90,33 @@ def test_pruning_takes_what_is_not_there_any_more(aspora: Aspora, tmp_path: Path
     assert "nothing is pruned" in broken.err
 
 
+def test_a_selector_that_selects_nothing_is_refused(aspora: Aspora, tmp_path: Path) -> None:
+    file = tmp_path / "set.yaml"
+    file.write_text(domain("chosen", team="chosen"))
+    for more in ((), ("--prune",)):
+        done = aspora.run("apply", "-f", str(file), "-l", "team=chosne", *more)
+        assert done.code == 4
+        assert "has the labels 'team=chosne', so nothing is applied" in done.err
+        assert "team=chosen" in done.err
+
+
+def test_the_last_object_of_a_domain_is_told_and_pruned_when_everywhere_is_meant(
+    aspora: Aspora, tmp_path: Path
+) -> None:
+    role = {"apiVersion": "aspora.dev/v1", "kind": "Role", "metadata": {"name": "last", "domain": "left"}}
+    file = tmp_path / "set.yaml"
+    file.write_text(domain("left") + domain("right"))
+    aspora.ok("apply", "-f", str(file))
+    file.write_text(json.dumps({**role, "spec": {"rules": []}}) + "\n---\n" + domain("right"))
+    command = ("apply", "-f", str(file), "--prune", "--field-manager", "pipeline-left", "--force-conflicts")
+    aspora.ok(*command)
+    file.write_text(domain("right"))
+    told = aspora.run(*command)
+    assert (told.code, "role/left/last" in told.err, "with -A" in told.err) == (0, True, True)
+    assert "role/left/last pruned" in aspora.ok(*command, "-A")
+    assert "1 unchanged\n" in aspora.ok(*command, "-A")
+
+
 def test_nothing_is_pruned_beside_a_damaged_manifest(aspora: Aspora, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(domain("whole", team="damaged"))
     (tmp_path / "b.yaml").write_text(domain("cut", team="damaged"))

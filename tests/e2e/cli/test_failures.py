@@ -107,6 +107,8 @@ WITH_SERVER = [
     Failure(("describe", "execution", "EXEC-1"), REFUSED, "begins with 'EXEC-1'; 'aspora get executions' lists them"),
     Failure(("run", "hr/one", "hi", "--idempotency-key", ""), USAGE, "--idempotency-key is empty, so that the skill"),
     Failure(("watch", "executions"), REFUSED, "can't be watched; a skill's are followed with 'aspora logs DOMAIN/SKILL'"),
+    Failure(("logs", "hr/one", "--tail", "0"), USAGE, "--tail is 0; write a whole number from 1 to 1000"),
+    Failure(("logs", "EXEC-1", "--tail", "2"), USAGE, "--tail is for a skill's executions, and 'EXEC-1' is one; leave"),
     Failure(("explain", "skill.spec.runtim"), REFUSED, "skill.spec has no field 'runtim'; did you mean 'runtime'?"),
     Failure(("apply", "-f", "broken.yaml"), REFUSED, "Error: broken.yaml:3:1: is not YAML: did not find expected ',' or '}}'"),
     Failure(("apply", "-f", "gone.yaml"), REFUSED, "Error: gone.yaml: does not exist; name a skill's folder"),

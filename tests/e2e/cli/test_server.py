@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,9 @@ def test_a_change_is_shown_then_applied_then_rolled_back(aspora: Aspora, new_ski
     assert match is not None
     old, new = match.groups()
     assert f"now points at {old} (was {new})" in aspora.ok("rollback", "cycle/screen")
+    deadline = time.monotonic() + 30
+    while " (rolled back) " not in aspora.ok("get", "skill", "cycle/screen"):
+        assert time.monotonic() < deadline, "the rollback is not shown"
     again = aspora.run("apply", "-f", str(folder))
     assert f"unchanged (revision {new})" in again.out
     assert f"production points at {old} (rolled back)" in again.err
@@ -203,12 +207,48 @@ def test_a_failed_execution_fails_the_command(aspora: Aspora, new_skill: Callabl
     assert "a_module_that_is_missing" in done.out
 
 
+def test_the_last_executions_of_a_skill_are_printed_without_following(aspora: Aspora) -> None:
+    ran = [json.loads(aspora.ok("run", "ecm/order-details", "ORD-10201", "-o", "json")) for _ in range(2)]
+    first, second = (execution["metadata"]["name"] for execution in ran)
+    out = aspora.ok("logs", "ecm/order-details", "--no-follow")
+    assert out.index(first) < out.index(second)
+    one = aspora.ok("logs", "ecm/order-details", "--tail", "1")
+    assert (first in one, second in one) == (False, True)
+    with command(aspora, "logs", "ecm/order-details", "--follow", "--tail", "1") as follower:
+        assert follower.stderr is not None
+        assert "(Ctrl-C stops, --no-follow prints the last ones)" in follower.stderr.readline()
+        follower.send_signal(signal.SIGINT)
+        out, _ = follower.communicate(timeout=60)
+    assert second in out
+
+
 def test_the_same_key_runs_once(aspora: Aspora) -> None:
     argv = ("run", "ecm/order-details", "ORD-10201", "--idempotency-key", "once", "-o", "json")
     first, second = (json.loads(aspora.ok(*argv)) for _ in range(2))
     assert first["metadata"]["name"] == second["metadata"]["name"]
     other = aspora.run("run", "ecm/order-details", "ORD-10246", "--idempotency-key", "once")
     assert other.code == 4
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["get", "skill", "order-details"],
+        ["get", "skill", "order-details", "-o", "yaml"],
+        ["describe", "skill", "order-details"],
+        ["logs", "order-details"],
+        ["rollback", "order-details"],
+        ["delete", "skill", "order-details"],
+        ["wait", "skill", "order-details", "--for", "condition=Ready"],
+        ["edit", "skill", "order-details"],
+        ["run", "order-details", "x"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_name_without_its_domain_is_told_with_it(aspora: Aspora, words: list[str]) -> None:
+    done = aspora.run(*words)
+    assert done.code == 4
+    assert "'order-details' not found in domain 'default'; did you mean 'ecm/order-details'?" in done.err
 
 
 def test_unknown_skills_name_the_way_out(aspora: Aspora) -> None:
@@ -312,16 +352,20 @@ def test_a_run_that_outlasts_the_first_wait_is_followed_to_its_end(aspora: Aspor
 
 
 def test_apply_watch_follows_edits(aspora: Aspora, new_skill: Callable[..., Path]) -> None:
-    folder = new_skill("watched/screen")
-    with command(aspora, "apply", "-f", str(folder), "--watch") as watching:
+    folder, _ = new_skill("watched/screen"), new_skill("watched/stays")
+    with command(aspora, "apply", "-f", str(folder.parent.parent), "--watch") as watching:
         timer = threading.Timer(60, watching.kill)
         timer.start()
         assert watching.stderr is not None
         assert watching.stdout is not None
         assert any(line.startswith("watching") for line in iter(watching.stderr.readline, ""))
+        os.utime(folder / "SKILL.md")
         shutil.copy(folder / "SKILL.md", folder / "references.md")
         lines = iter(watching.stdout.readline, "")
         assert any(line.startswith("skill/watched/screen configured (revision") for line in lines)
+        shutil.rmtree(folder)
+        told = iter(watching.stderr.readline, "")
+        assert any("skill/watched/screen is not there any more, and stays on the server" in line for line in told)
         watching.send_signal(signal.SIGINT)
         assert watching.wait(timeout=90) == 0
         timer.cancel()
@@ -340,6 +384,7 @@ def test_explain_says_how_to_go_deeper(aspora: Aspora) -> None:
     assert match is not None, last
     assert "Deeper" not in aspora.ok("explain", match[2])
     assert "Deeper" not in aspora.ok("explain", "skill.spec", "--recursive")
+    assert "costMicroUsd  <integer>, required, at least 0" in aspora.ok("explain", "execution.status")
 
 
 def test_an_unknown_domain_is_made_as_the_refusal_says(aspora: Aspora) -> None:

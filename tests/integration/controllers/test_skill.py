@@ -132,7 +132,7 @@ async def test_a_rollback_stays_until_the_skill_changes(client: ApiClient, admin
     await reconciler.reconcile(TOY)
     assert await traffic(client) == back
     ready = (await client.get("Skill", "toy", domain="default"))["status"]["conditions"][0]
-    assert (ready["status"], ready["reason"]) == ("True", "ServesOtherRevisions")
+    assert (ready["status"], ready["reason"]) == ("True", "RolledBack")
     assert first in ready["message"]
     await put(admin, skill("a"))
     await reconciler.reconcile(TOY)

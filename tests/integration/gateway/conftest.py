@@ -26,11 +26,13 @@ from aspora.db.pool import Database
 from aspora.gateway.app import AppConfig, build_app
 from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
 from aspora.gateway.connection import BoundedConnection
+from aspora.gateway.history.contract import SCHEMAS as HISTORY_SCHEMAS
 from aspora.gateway.history.routes import CHANNELS as HISTORY_CHANNELS
 from aspora.gateway.history.routes import HistoryDoor, history_routes
 from aspora.gateway.objects.assembly import ObjectParts, assemble
 from aspora.gateway.objects.bootstrap import admin_key, system_key
 from aspora.gateway.openapi import openapi_document, openapi_routes
+from aspora.gateway.serve.contract import SCHEMAS as EXECUTION_SCHEMAS
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import SystemClock
 from aspora.models.defaults import default_objects
@@ -169,6 +171,7 @@ async def open_door(
         streams=streams,
         trail=audit,
         sealer=keyring,
+        records={**EXECUTION_SCHEMAS, **HISTORY_SCHEMAS},
     )
     history = HistoryDoor(
         database=database, audit=audit, listener=listener, reader=parts.view, streams=streams, clock=clock

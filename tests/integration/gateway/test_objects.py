@@ -2,15 +2,17 @@
 
 import asyncio
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from tests.integration.gateway.conftest import PACKED
 
-from aspora.gateway.history.contract import SCHEMAS as HISTORY_SCHEMAS
 from aspora.gateway.objects.discovery import RECORDS
 from aspora.gateway.objects.resources import ResourceInfo
-from aspora.gateway.serve.contract import SCHEMAS as EXECUTION_SCHEMAS
+from aspora.meta.errors import Conflict
+from aspora.store.interface import Write, WriteResult
+from aspora.store.postgres import PostgresStore
 
 DIGEST = PACKED["a"].digest
 
@@ -37,6 +39,22 @@ async def make(api: Any, *names: str, in_domain: str = "default") -> list[dict[s
 
 
 SKILLS = "/api/v1/domains/default/skills"
+
+
+async def test_a_conflict_that_is_no_race_is_not_run_again_and_again(
+    door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(door.api, "one")
+    tried: list[str] = []
+
+    async def refuse(_: PostgresStore, writes: Sequence[Write]) -> list[WriteResult]:
+        tried.append(writes[0].key.name)
+        return [WriteResult(None, error=Conflict("another object names it"))]
+
+    monkeypatch.setattr(PostgresStore, "write", refuse)
+    refused = await door.api.patch(f"{SKILLS}/one", {"spec": {"ownerTeam": "risk"}})
+    assert (refused.status, refused.json()["message"]) == (409, "another object names it")
+    assert tried == ["one", "one"]
 
 
 async def test_the_life_of_an_object(api: Any) -> None:
@@ -197,11 +215,19 @@ async def test_every_kind_answers_every_form(api: Any) -> None:
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.plural)
-async def test_explain_says_where_the_fields_of_a_record_are_described(api: Any, record: ResourceInfo) -> None:
-    answer = await api.get(f"/api/v1/explain/{record.plural}")
-    assert answer.status == 404
-    assert f"components.schemas.{record.kind}," in answer.json()["message"]
-    assert record.kind in {**EXECUTION_SCHEMAS, **HISTORY_SCHEMAS}
+async def test_explain_tells_every_field_of_a_record(api: Any, record: ResourceInfo) -> None:
+    paths, told = [""], set[str]()
+    while paths:
+        answer = await api.get(f"/api/v1/explain/{record.plural}?path={paths.pop()}")
+        assert answer.status == 200, answer.body
+        explained = answer.json()
+        assert explained["description"]
+        assert all(field["description"] for field in explained["fields"]), explained
+        told |= {field["path"] for field in explained["fields"]}
+        paths += [field["path"] for field in explained["fields"] if field["hasFields"]]
+    assert {"apiVersion", "kind", "metadata.name", "metadata.creationTimestamp"} <= told
+    wrong = (await api.get(f"/api/v1/explain/{record.plural}?path=metadata.nam")).json()["message"]
+    assert wrong == f"{record.singular}.metadata has no field 'nam'; did you mean 'name'?"
 
 
 async def test_explain_goes_deep(api: Any) -> None:

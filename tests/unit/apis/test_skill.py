@@ -88,6 +88,10 @@ def test_columns_and_description() -> None:
         "ROLE": "specialist", "VERSION": "20260218120000", "READY": "True", "RUNTIME": "python", "CLASS": "inline",
         "HEALTHY": "-", "REVISION": "toy-1", "OWNER": "care",
     }  # fmt: skip
+    wire["status"]["conditions"][0]["reason"] = "RolledBack"
+    assert version.cell(wire) == "20260218120000 (rolled back)"
+    wire["status"]["conditions"][0]["reason"] = "ServesOtherRevisions"
+    assert version.cell(wire) == "20260218120000 (in part)"
     rows = {label: text for section in KIND.describe(wire) for label, text in section.rows}
     assert rows["Owner team"] == "care"
     assert rows["Cost center"] == "CC-1"

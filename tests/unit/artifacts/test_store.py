@@ -58,5 +58,5 @@ async def test_what_is_no_digest_never_becomes_a_key(store: ObjectArtifacts, dig
 
 
 def test_an_unknown_kind_of_store_is_refused() -> None:
-    with pytest.raises(Invalid, match="no artifact store at 'nope://x'"):
+    with pytest.raises(Invalid, match=r"no artifact store at 'nope://x' \(ASPORA_ARTIFACTS_URL\)"):
         open_artifacts("nope://x")

@@ -24,6 +24,7 @@ class MemoryGateway:
         self.artifacts: dict[str, bytes] = {}
         self.calls: list[tuple[str, str]] = []
         self.warnings: list[str] = []
+        self.place = ""
         self.fail: Callable[[str, str], StatusError | None] = lambda method, path: None
         self.streams: list[list[dict[str, Any]]] = []
         self.version = 0

@@ -3,19 +3,20 @@ from typing import Any
 
 import pytest
 
+from aspora.cli.apply_all import apply_all
 from aspora.cli.applying import (
     FIELD_CONFLICT,
     NEW_DOMAIN,
     Applied,
     Applier,
+    Known,
     Wanted,
-    apply_all,
     intent,
     revision_text,
     unsaid,
 )
 from aspora.cli.wanted import problems_of
-from aspora.meta.errors import Conflict, FieldError, Invalid, StatusError, Timeout, Unavailable
+from aspora.meta.errors import Conflict, FieldError, Invalid, StatusError, Unavailable
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -203,11 +204,67 @@ def test_waiting_ends_when_the_controller_has_seen_the_generation(gateway: Any) 
     assert revision_text(done[0]) == " (revision goal-1)"
 
 
-def test_waiting_for_a_controller_that_never_looks_ends_too(gateway: Any) -> None:
-    applier = Applier(gateway, sleep=lambda seconds: None)
-    applied = applier.apply(skill())
-    with pytest.raises(Timeout, match="aspora status"):
-        applier.wait_observed(applied.object, timeout_seconds=0.01)
+def test_all_are_waited_for_together_and_each_is_told_when_the_time_is_up(gateway: Any) -> None:
+    items = [replace(skill(), object={**skill().object, "metadata": {"name": n, "domain": "wealth"}}) for n in "abc"]
+    done: list[tuple[str, str]] = []
+
+    def controller(_seconds: float) -> None:
+        gateway.objects["/api/v1/domains/wealth/skills/c"]["status"] = {"observedGeneration": 1}
+
+    lost = apply_all(
+        Applier(gateway, sleep=controller),
+        items,
+        wait=True,
+        wait_seconds=0.05,
+        on_written=lambda _: None,
+        on_done=lambda item, outcome: done.append((item.name, type(outcome).__name__)),
+    )
+    assert lost is None
+    assert done == [("c", "Applied"), ("a", "Timeout"), ("b", "Timeout")]
+
+
+def test_what_was_done_before_the_server_was_lost_is_told_and_what_was_not(gateway: Any) -> None:
+    done: list[str] = []
+    gateway.fail = lambda method, path: Unavailable("gone") if path.endswith("/b") else None
+    lost = apply_all(
+        Applier(gateway),
+        [wanted("Model", name) for name in "abcd"],
+        wait=True,
+        on_written=lambda _: None,
+        on_done=lambda item, _: done.append(item.name),
+    )
+    assert lost is not None
+    assert lost.item is not None
+    assert (done, lost.item.name, [item.name for item in lost.untried]) == (["a"], "b", ["c", "d"])
+
+
+def test_a_server_lost_while_controllers_are_waited_for_hides_nothing(gateway: Any) -> None:
+    def lose(_seconds: float) -> None:
+        gateway.fail = lambda method, path: Unavailable("gone")
+
+    done: list[str] = []
+    lost = apply_all(
+        Applier(gateway, sleep=lose),
+        [skill()],
+        wait=True,
+        on_written=lambda _: None,
+        on_done=lambda _, outcome: done.append(type(outcome).__name__),
+    )
+    assert (done, lost is not None and lost.item) == (["Applied"], None)
+
+
+def test_only_what_changed_is_applied_again() -> None:
+    known = Known()
+    first, second = wanted("Model", "a"), wanted("Model", "b")
+    listed = [replace(item, source="list.yaml:1") for item in (first, second)]
+    for item in listed:
+        known.learn(item)
+    assert known.fresh([replace(item, source="list.yaml:9") for item in listed]) == []
+    changed = replace(listed[0], object={**listed[0].object, "spec": {"tier": "small"}})
+    assert known.fresh([changed, listed[1]]) == [changed]
+    assert [item.name for item in known.forget_gone([changed])] == ["b"]
+    assert known.forget_gone([changed]) == []
+    assert known.fresh([listed[1]]) == [listed[1]]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from aspora.db.data_dir import (
     DataDirLock,
+    check_data_dir,
     default_data_dir,
     exposure,
     first_closed,
@@ -67,6 +68,20 @@ def test_a_folder_that_others_may_write_is_told_of_and_left_as_it_is(tmp_path: P
 def test_somebody_elses_folder_is_refused_with_both_names(tmp_path: Path) -> None:
     with pytest.raises(Forbidden, match=r"belongs to user .* and Aspora runs as '424242'.*--data-dir"):
         prepare_data_dir(tmp_path, uid=424242)
+
+
+def test_looking_makes_nothing_and_refuses_what_a_start_would(tmp_path: Path) -> None:
+    uid = os.geteuid()
+    assert check_data_dir(tmp_path / "new", uid=uid) is None
+    assert check_data_dir(tmp_path, uid=uid) == tmp_path
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(Forbidden, match="belongs to user"):
+        check_data_dir(tmp_path, uid=424242)
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(Conflict, match=r"thesis\.tex"):
+        check_data_dir(tmp_path, uid=uid)
+    with pytest.raises(Unavailable, match="Not a directory"):
+        check_data_dir(tmp_path / "thesis.tex", uid=uid)
 
 
 def test_a_file_in_the_folders_place_is_named(tmp_path: Path) -> None:

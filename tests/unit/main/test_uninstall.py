@@ -66,6 +66,11 @@ def test_what_a_stranger_put_there_is_named_and_nothing_goes(data_dir: Path) -> 
     assert (data_dir / "admin.key").exists()
 
 
+def test_the_way_on_names_the_data_directory_that_was_given(data_dir: Path) -> None:
+    code, out, _ = call(data_dir, confirmed=False)
+    assert (code, f"aspora uninstall --yes --data-dir {data_dir}" in out) == (0, True)
+
+
 def test_a_mistyped_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     code, _, err = call(tmp_path, confirmed=True)

@@ -220,3 +220,34 @@ async def test_the_end_of_the_loop_leaves_nobody_waiting() -> None:
     assert isinstance(first, OutcomeUnknown)
     assert isinstance(second, Unavailable)
     assert not isinstance(second, OutcomeUnknown)
+
+
+async def test_those_who_wait_no_more_keep_nobody_out() -> None:
+    server = Server()
+    server.gate.clear()
+    batcher = batcher_of(server, waiting_bytes=10)
+    first = asyncio.create_task(batcher.submit([item("first")]))
+    while not server.batches:
+        await asyncio.sleep(0)
+    gone = asyncio.create_task(batcher.submit([item("gone", 9)]))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    late = asyncio.create_task(batcher.submit([item("late", 9)]))
+    await asyncio.sleep(0)
+    server.gate.set()
+    assert await asyncio.gather(first, late) == [["first"], ["late"]]
+
+
+async def test_a_wrong_number_of_answers_is_told_as_such_and_stops_nobody_else() -> None:
+    server = Server()
+    sent: list[int] = []
+
+    async def send(items: Sequence[Item]) -> list[str]:
+        sent.append(len(items))
+        return [] if len(sent) == 1 else await server.send(items)
+
+    batcher: Batcher[str] = Batcher(send, server.send_doubtful)
+    with pytest.raises(OutcomeUnknown, match="gave 0 answers to 1 writes; whether"):
+        await batcher.submit([item("a")])
+    assert await batcher.submit([item("b")]) == ["b"]

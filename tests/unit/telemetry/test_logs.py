@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Generator
 
 import pytest
@@ -46,6 +47,7 @@ def test_console_lines_quote_what_could_be_mistaken() -> None:
     get_logger("aspora.x").info("done", a="b c", d='"', e="plain", f="x\ny")
     line = out.getvalue()
     assert line.count("\n") == 1
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d I done  ", line), "a file is read on another day"
     assert r'a="b c" d="\"" e=plain f="x\ny"' in line
 
 

@@ -2,19 +2,21 @@
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
-from aspora.cli.applying import MANAGER, Applied, Applier, Wanted, apply_all, revision_text
+from aspora.cli.apply_all import Outcome, apply_all
+from aspora.cli.apply_report import Report
+from aspora.cli.applying import MANAGER, Applied, Applier, Known, Wanted
 from aspora.cli.output import Progress
-from aspora.cli.printing import print_problems, qualified_name
-from aspora.cli.pruning import Prunable, prunable, prune
+from aspora.cli.pruning import leftovers, prune
 from aspora.cli.rest import Rest
 from aspora.cli.snapshot import Snapshot, changes, snapshot
 from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, named
-from aspora.meta.errors import Invalid, StatusError
+from aspora.meta.errors import Invalid, NotFound, StatusError
+from aspora.meta.names import quoted
 from aspora.meta.selectors import matches_labels, parse_selector
 
 EXAMPLES = """examples:
@@ -30,8 +32,7 @@ Each field belongs to the manager (--field-manager) that applied it. What anothe
 nothing changes until you leave the field out, or take it over with --force-conflicts.
 """
 
-FAILED = "failed"
-STYLES = {"created": "green", "configured": "yellow", "unchanged": "dim", "pruned": "red"}
+MAX_SHOWN_LABELS = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +52,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-l", "--selector", default="", help="only what has these labels, as key=value")
     parser.add_argument("--prune", action="store_true", help="delete what was applied before and is not there any more")
+    parser.add_argument(
+        "-A", "--all-domains", action="store_true", help="prune in every domain, as this is all that is applied"
+    )
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="how to print")
 
 
@@ -66,87 +70,6 @@ def paths_of(args: argparse.Namespace) -> list[str]:
     return named(paths)
 
 
-class Report:
-    """Prints what became of each thing, and counts.
-
-    Attributes:
-        objects: As the server has them now, or in a dry run would have them.
-        passed_over: Files that may be damaged manifests.
-    """
-
-    def __init__(self, cli: Cli, *, dry_run: bool, as_json: bool) -> None:
-        self._cli = cli
-        self._dry_run = dry_run
-        self._as_json = as_json
-        self.objects: list[Mapping[str, Any]] = []
-        self.passed_over: list[str] = []
-        self._code = exit_codes.OK
-        self._rows: list[Mapping[str, Any]] = []
-        self._warnings: dict[str, list[str]] = {}
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether anything could not be read or was refused."""
-        return self._code != exit_codes.OK
-
-    def done(self, item: Wanted, outcome: Applied | StatusError) -> None:
-        """One thing is applied, or refused by the server."""
-        if isinstance(outcome, StatusError):
-            parts = (item.object["kind"].lower(), item.domain, item.name)
-            self.refused("/".join(p for p in parts if p), outcome)
-            return
-        self.objects.append(outcome.object)
-        if not item.if_absent or outcome.change != "unchanged":
-            self._applied(qualified_name(item.object["kind"].lower(), outcome.object), outcome)
-
-    def _applied(self, name: str, outcome: Applied) -> None:
-        status: Mapping[str, Any] = outcome.object.get("status") or {}
-        self._rows.append({"name": name, "change": outcome.change, "revision": status.get("latestRevision")})
-        if not self._as_json:
-            out = self._cli.out
-            would = " (dry run)" if self._dry_run else ""
-            out.line(f"{name} {out.style(outcome.change, STYLES[outcome.change])}{revision_text(outcome)}{would}")
-            out.stdout.flush()
-        for warning in outcome.warnings:
-            self._warnings.setdefault(warning, []).append(name)
-        for condition in status.get("conditions", []):
-            if condition["type"] == "Ready" and condition["status"] == "False":
-                self._cli.out.warn(f"{name} is not ready: {condition['reason']}: {condition['message']}")
-
-    def pruned(self, found: Prunable) -> None:
-        """One thing is deleted, or in a dry run would be."""
-        self._rows.append({"name": found.name, "change": "pruned"})
-        if not self._as_json:
-            would = " (dry run)" if self._dry_run else ""
-            self._cli.out.line(f"{found.name} {self._cli.out.style('pruned', STYLES['pruned'])}{would}")
-
-    def refused(self, name: str, error: StatusError) -> None:
-        """One thing could not be read or was refused."""
-        problems: list[str] = self._cli.load("aspora.cli.wanted:problems_of")(error)
-        self._rows.append({"name": name, "change": FAILED, "problems": problems})
-        self._code = exit_codes.REFUSED
-        print_problems(self._cli.out, name, problems)
-
-    def finish(self) -> int:
-        """Warnings, equal ones as one; the last line and the exit code."""
-        for warning, names in self._warnings.items():
-            self._cli.out.warn(f"{names[0]}: {warning}" if len(names) == 1 else f"{warning} ({_counted(names)})")
-        if self._as_json:
-            self._cli.out.json(self._rows)
-        elif self._rows:
-            words = (*STYLES, FAILED)
-            counts = {word: sum(row["change"] == word for row in self._rows) for word in words}
-            total = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
-            self._cli.out.line(total + (" (dry run, nothing is stored)" if self._dry_run else ""))
-        return self._code
-
-
-def _counted(names: Sequence[str]) -> str:
-    """`5 skills`, of names like `skill/wealth/create-goal`."""
-    kinds = {name.partition("/")[0] for name in names}
-    return f"{len(names)} {kinds.pop() if len(kinds) == 1 else 'object'}s"
-
-
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Load, write, wait, tell; with --watch again and again."""
     paths = paths_of(args)
@@ -154,9 +77,9 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     domain = args.domain or cli.settings.domain or DEFAULT_DOMAIN
     rest = cli.rest()
     applier = Applier(rest, dry_run=args.dry_run, domain=domain, manager=args.field_manager, force=args.force_conflicts)
-    known: dict[str, Wanted] = {}
+    known = Known()
     before = snapshot(paths) if args.watch else {}
-    report = _apply(args, cli, applier, paths, known=known)
+    report = _apply(args, cli, applier, _read(args, cli, paths), known=known)
     if args.prune:
         _prune(args, cli, rest, report)
     code = report.finish()
@@ -170,9 +93,11 @@ def _check_options(args: argparse.Namespace, paths: Sequence[str]) -> None:
         raise ValueError("--prune does not go with --watch; prune when you have finished")
     if args.prune and not args.selector and args.field_manager == MANAGER:
         raise ValueError("--prune must know what belongs together: add -l team=red, or a --field-manager of its own")
+    if args.all_domains and not args.prune:
+        raise ValueError("-A says where to prune; add --prune, or leave it out")
 
 
-def _prune(args: argparse.Namespace, cli: Cli, rest: Rest, report: "Report") -> None:
+def _prune(args: argparse.Namespace, cli: Cli, rest: Rest, report: Report) -> None:
     """Delete what this manager applied and does not have any more; nothing at all when anything went wrong."""
     if report.has_failed:
         cli.out.warn(
@@ -184,63 +109,120 @@ def _prune(args: argparse.Namespace, cli: Cli, rest: Rest, report: "Report") -> 
         error = Invalid(f"nothing is pruned, because {names} can't be told for a manifest; mend or remove it")
         report.refused("prune", error)
         return
-    for found in prunable(rest, report.objects, manager=args.field_manager, selector=args.selector):
+    left = leftovers(
+        rest,
+        report.objects,
+        manager=args.field_manager,
+        selector=args.selector,
+        domain=args.domain,
+        everywhere=args.all_domains,
+    )
+    for found in left.prunable:
         try:
             prune(rest, found, dry_run=args.dry_run)
             report.pruned(found)
         except StatusError as e:
             report.refused(found.name, e)
+    if left.shared:
+        cli.out.warn(f"not pruned, because another field manager applies it too: {', '.join(left.shared)}")
+    if left.elsewhere:
+        cli.out.warn(
+            f"not pruned, because nothing here is of its domain or its cluster-wide kind: {', '.join(left.elsewhere)};"
+            " if this is all that you apply, prune everywhere with -A"
+        )
 
 
-def _apply(
-    args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str], *, known: dict[str, Wanted]
-) -> "Report":
-    """One round over everything that is not `known` to be applied already; `known` learns what is."""
-    report = Report(cli, dry_run=args.dry_run, as_json=args.output == "json")
-    selector = parse_selector(args.selector)
-    items: list[Wanted] = []
+@dataclass(slots=True)
+class _Round:
+    """What the paths hold now."""
+
+    items: list[Wanted] = field(default_factory=list[Wanted])
+    refused: list[tuple[str, StatusError]] = field(default_factory=list[tuple[str, StatusError]])
+    passed_over: list[str] = field(default_factory=list[str])
+
+
+def _read(args: argparse.Namespace, cli: Cli, paths: list[str]) -> _Round:
+    """Load it all.
+
+    Raises:
+        NotFound: The selector leaves nothing.
+    """
+    read, selector, left_out = _Round(), parse_selector(args.selector), list[Wanted]()
     for path in paths:
         try:
             found = cli.load("aspora.cli.wanted:find_wanted")(path, domain=args.domain, lenient=args.lenient)
         except StatusError as e:
-            report.refused(path, e)
+            read.refused.append((path, e))
             continue
-        report.passed_over += found.passed_over
-        for refused in found.refused:
-            report.refused(refused.source, refused.error)
-        chosen = [w for w in found.wanted if matches_labels(selector, w.object["metadata"].get("labels") or {})]
-        items += [item for item in chosen if known.get(item.source) != item]
+        read.passed_over += found.passed_over
+        read.refused += [(refused.source, refused.error) for refused in found.refused]
+        for item in found.wanted:
+            is_chosen = matches_labels(selector, item.object["metadata"].get("labels") or {})
+            (read.items if is_chosen else left_out).append(item)
+    if left_out and not read.items and not read.refused:
+        raise NotFound(
+            f"nothing in {', '.join(paths)} has the labels {quoted(args.selector)}, so nothing is applied"
+            f"{' or pruned' if args.prune else ''}; see the labels of what is there ({_labels_of(left_out)}),"
+            " or leave -l out"
+        )
+    return read
 
+
+def _labels_of(items: Sequence[Wanted]) -> str:
+    """The labels there are, the first few."""
+    labels = {f"{k}={v}" for item in items for k, v in (item.object["metadata"].get("labels") or {}).items()}
+    shown = sorted(labels)[:MAX_SHOWN_LABELS]
+    return ", ".join([*shown, "…"] if len(labels) > len(shown) else shown) or "none"
+
+
+def _apply(args: argparse.Namespace, cli: Cli, applier: Applier, read: _Round, *, known: Known) -> Report:
+    """One round over everything that is not `known` to be applied already; `known` learns what is."""
+    report = Report(cli, dry_run=args.dry_run, as_json=args.output == "json")
+    report.passed_over += read.passed_over
+    for source, error in read.refused:
+        report.refused(source, error)
+    items = known.fresh(read.items)
     with Progress(cli.out, total=len(items) if len(items) > 1 else 0, title="applying") as progress:
 
-        def done(item: Wanted, outcome: Applied | StatusError) -> None:
+        def done(item: Wanted, outcome: Outcome) -> None:
             progress.clear()
             report.done(item, outcome)
             if isinstance(outcome, Applied):
-                known[item.source] = item
+                known.learn(item)
 
         wait = not (args.no_wait or args.dry_run)
-        apply_all(applier, items, wait=wait, on_written=lambda item: progress.step(item.name), on_done=done)
+        lost = apply_all(applier, items, wait=wait, on_written=lambda item: progress.step(item.name), on_done=done)
+    if lost is not None:
+        report.lost(lost)
     return report
 
 
 def _watch(
-    args: argparse.Namespace,
-    cli: Cli,
-    applier: Applier,
-    paths: list[str],
-    *,
-    known: dict[str, Wanted],
-    since: Snapshot,
+    args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str], *, known: Known, since: Snapshot
 ) -> int:
     cli.out.note(f"watching {', '.join(paths)} (Ctrl-C ends)")
     try:
         for changed in changes(paths, since=since, sleep=time.sleep):
-            cli.out.note(f"{time.strftime('%H:%M:%S')}  changed: {changed}")
             try:
-                _apply(args, cli, applier, paths, known=known).finish()
+                _again(args, cli, applier, paths, known=known, changed=changed)
             except StatusError as e:
                 cli.out.error(e.message)
     except KeyboardInterrupt:
         cli.out.note("")
     return exit_codes.OK
+
+
+def _again(
+    args: argparse.Namespace, cli: Cli, applier: Applier, paths: list[str], *, known: Known, changed: str
+) -> None:
+    """Apply what has changed, and tell what is gone; a change that comes to nothing is not told."""
+    read = _read(args, cli, paths)
+    gone = [] if read.refused else known.forget_gone(read.items)
+    if not (read.refused or gone or known.fresh(read.items)):
+        return
+    cli.out.note(f"{time.strftime('%H:%M:%S')}  changed: {changed}")
+    for item in gone:
+        kind, where = item.object["kind"].lower(), f"{item.domain}/{item.name}" if item.domain else item.name
+        way = f"to delete it: aspora delete {kind} {where}{cli.place}"
+        cli.out.note(f"{kind}/{where} is not there any more, and stays on the server; {way}")
+    _apply(args, cli, applier, read, known=known).finish()

@@ -121,7 +121,7 @@ def _create_key(args: argparse.Namespace, cli: Cli) -> int:
     owner, rest = args.owner or args.name, cli.rest()
     if _exists(rest, object_path("apikeys", args.name, domain=args.domain)):
         target = f"{args.domain}/{args.name}" if args.domain else args.name
-        raise AlreadyExists(f"there is a key {args.name!r}; delete it first: aspora delete apikey {target}")
+        raise AlreadyExists(f"there is a key {args.name!r}; delete it first: aspora delete apikey {target}{cli.place}")
     for role in args.role:
         name = _bind(rest, domain=args.domain, owner=owner, role=role)
         cli.out.note(f"{owner} has the role {role} {'in ' + args.domain if args.domain else 'everywhere'} ({name})")

@@ -7,7 +7,7 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli, report
-from aspora.cli.choosing import chosen_targets
+from aspora.cli.choosing import chosen_targets, meant_elsewhere
 from aspora.cli.printing import qualified_name
 from aspora.cli.rest import Rest
 from aspora.cli.targets import Target, add_domain_option, named, parse_target
@@ -81,7 +81,8 @@ def _in_files(args: argparse.Namespace, cli: Cli, rest: Rest) -> Iterator[Target
 def _delete(args: argparse.Namespace, cli: Cli, rest: Rest, target: Target, *, deadline: float) -> None:
     path = object_path(target.resource["name"], target.name, domain=target.domain)
     query = {"dryRun": "All" if args.dry_run else None, "propagationPolicy": PROPAGATION.get(args.cascade)}
-    gone: Mapping[str, Any] = rest.call("DELETE", path, query=query)
+    with meant_elsewhere(rest, target):
+        gone: Mapping[str, Any] = rest.call("DELETE", path, query=query)
     name = qualified_name(target.resource["singularName"], gone)
     if args.dry_run:
         cli.out.line(f"{name} would be deleted")

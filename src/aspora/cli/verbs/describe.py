@@ -4,7 +4,7 @@ import argparse
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
-from aspora.cli.choosing import chosen_targets
+from aspora.cli.choosing import chosen_targets, meant_elsewhere
 from aspora.cli.printing import print_description
 from aspora.cli.rest import DESCRIPTION
 from aspora.cli.targets import add_domain_option
@@ -33,5 +33,7 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
         if i:
             cli.out.line()
         path = object_path(target.resource["name"], target.name, domain=target.domain)
-        print_description(cli.out, rest.call("GET", path, headers={"Accept": DESCRIPTION})["sections"])
+        with meant_elsewhere(rest, target):
+            described = rest.call("GET", path, headers={"Accept": DESCRIPTION})
+        print_description(cli.out, described["sections"])
     return exit_codes.OK

@@ -11,6 +11,7 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
+from aspora.cli.choosing import meant_elsewhere
 from aspora.cli.printing import as_yaml, qualified_name
 from aspora.cli.rest import Rest
 from aspora.cli.targets import Target, add_domain_option, parse_target
@@ -49,7 +50,8 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     rest = cli.rest()
     target = parse_target(rest.resource(word), name, domain=args.domain, default_domain=cli.settings.domain)
     path = object_path(target.resource["name"], target.name, domain=target.domain)
-    shown = _as_shown(rest.call("GET", path), cli)
+    with meant_elsewhere(rest, target):
+        shown = _as_shown(rest.call("GET", path), cli)
     handle, file = tempfile.mkstemp(prefix=f"aspora-edit-{target.name[:40].replace('/', '-')}-", suffix=".yaml")
     os.close(handle)
     session = _Session(args, cli, rest, target, path, Path(file))

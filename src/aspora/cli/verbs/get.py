@@ -8,6 +8,7 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
+from aspora.cli.choosing import meant_elsewhere
 from aspora.cli.printing import print_objects, print_table, without_managers
 from aspora.cli.rest import TABLE, Rest
 from aspora.cli.targets import Target, add_domain_choice, add_output_option, named, parse_target
@@ -138,7 +139,7 @@ def _warn_of_unknown_skill(cli: Cli, rest: Rest, skill: str, *, domain: str) -> 
     wanted = f"{domain}/{name}" if domain else name
     if wanted not in known:
         close = nearest(wanted, known)
-        near = f"did you mean {close!r}?" if close else "see: aspora get skills"
+        near = f"did you mean {close!r}?" if close else f"see: aspora get skills{cli.place}"
         cli.out.warn(f"there is no skill {quoted(wanted)}; {near}")
 
 
@@ -147,7 +148,8 @@ def _print_tables(args: argparse.Namespace, cli: Cli, rest: Rest, targets: list[
     for target in targets:
         if target.name:
             path = object_path(target.resource["name"], target.name, domain=target.domain)
-            tables.append(rest.call("GET", path, headers={"Accept": TABLE}))
+            with meant_elsewhere(rest, target):
+                tables.append(rest.call("GET", path, headers={"Accept": TABLE}))
         else:
             tables.append(_listed(args, cli, rest, target, table=True))
     table = tables[0]
@@ -161,7 +163,8 @@ def _print_objects(args: argparse.Namespace, cli: Cli, rest: Rest, targets: list
     dump = cli.load("yaml:safe_dump") if args.output == "yaml" else str
     for target in targets:
         if target.name:
-            found = [rest.call("GET", object_path(target.resource["name"], target.name, domain=target.domain))]
+            with meant_elsewhere(rest, target):
+                found = [rest.call("GET", object_path(target.resource["name"], target.name, domain=target.domain))]
         else:
             listing = _listed(args, cli, rest, target, table=False)
             found = [listing] if args.output in {"json", "yaml"} else listing["items"]

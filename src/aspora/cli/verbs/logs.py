@@ -6,28 +6,41 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
+from aspora.cli.choosing import meant_elsewhere
 from aspora.cli.executing import events_path, execution_path, has_ended, is_execution
 from aspora.cli.rest import Rest
-from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, named, split_name
+from aspora.cli.targets import DEFAULT_DOMAIN, Target, add_domain_option, named, split_name
 from aspora.cli.trace import event_lines, failure_lines, heading, tree
 from aspora.client.paths import object_path
+from aspora.meta.names import quoted
 
 EXAMPLES = """examples:
   aspora logs EXEC-20260218120000-7f3a09c1
   aspora logs EXEC-202602181200              a unique prefix is enough
   aspora logs EXEC-2026 --follow             while it runs
   aspora logs wealth/fx-timing               follow a skill's executions, Ctrl-C ends
-  aspora logs wealth/fx-timing --tail 5      its last five, then stop
+  aspora logs wealth/fx-timing --no-follow   its last ten, then stop
+  aspora logs wealth/fx-timing --tail 5      its last five, then stop; with --follow, then go on
 """
 
 POLL_SECONDS = 0.5
+DEFAULT_TAIL = 10
+MAX_TAIL = 1000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Words and options."""
     parser.add_argument("what", help="an execution's id or a unique prefix of it, or a skill")
     add_domain_option(parser)
-    parser.add_argument("-f", "--follow", action="store_true", help="stream events until the execution ends")
+    following = parser.add_mutually_exclusive_group()
+    following.add_argument(
+        "-f", "--follow", action="store_true", help="stream an execution's events until it ends; a skill's after --tail"
+    )
+    following.add_argument(
+        "--no-follow",
+        action="store_true",
+        help=f"of a skill: its last executions ({DEFAULT_TAIL}, or --tail), then stop",
+    )
     parser.add_argument("--tail", type=int, metavar="N", help="of a skill: its last N executions, without following")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="how to print")
 
@@ -35,19 +48,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, cli: Cli) -> int:
     """Print or follow."""
     named([args.what])
-    rest = cli.rest()
+    if args.tail is not None and not 1 <= args.tail <= MAX_TAIL:
+        raise ValueError(f"--tail is {args.tail}; write a whole number from 1 to {MAX_TAIL}, or leave it out to follow")
+    rest, as_json = cli.rest(), args.output == "json"
     if is_execution(args.what):
+        if args.tail is not None:
+            raise ValueError(f"--tail is for a skill's executions, and {quoted(args.what)} is one; leave --tail out")
         found = rest.call("GET", execution_path(args.what, domain=args.domain))
-        _show(cli, rest, found, follow=args.follow, as_json=args.output == "json")
+        _show(cli, rest, found, follow=args.follow, as_json=as_json)
         return exit_codes.OK
     domain, skill = split_name(args.what, domain=args.domain)
     domain = domain or cli.settings.domain or DEFAULT_DOMAIN
-    rest.call("GET", object_path("skills", skill, domain=domain))
-    if args.tail is not None:
-        for execution in reversed(_latest(rest, domain, skill, limit=args.tail)):
-            _show(cli, rest, execution, follow=False, as_json=args.output == "json")
-        return exit_codes.OK
-    _follow_skill(cli, rest, domain, skill, as_json=args.output == "json")
+    with meant_elsewhere(rest, Target(rest.resource("skills"), domain, skill)):
+        rest.call("GET", object_path("skills", skill, domain=domain))
+    seen = {e["metadata"]["name"] for e in _latest(rest, domain, skill, limit=100) if has_ended(e)}
+    if args.tail or args.no_follow:
+        for execution in reversed(_latest(rest, domain, skill, limit=args.tail or DEFAULT_TAIL)):
+            _show(cli, rest, execution, follow=False, as_json=as_json)
+    if args.follow or not (args.tail or args.no_follow):
+        _follow_skill(cli, rest, domain, skill, seen=seen, as_json=as_json)
     return exit_codes.OK
 
 
@@ -83,10 +102,9 @@ def _stream(cli: Cli, rest: Rest, execution: dict[str, Any]) -> None:
         cli.out.line(text)
 
 
-def _follow_skill(cli: Cli, rest: Rest, domain: str, skill: str, *, as_json: bool) -> None:
+def _follow_skill(cli: Cli, rest: Rest, domain: str, skill: str, *, seen: set[str], as_json: bool) -> None:
     """Each execution of a skill once it has ended, from now on, until Ctrl-C."""
-    seen = {e["metadata"]["name"] for e in _latest(rest, domain, skill, limit=100) if has_ended(e)}
-    cli.out.note(f"waiting for executions of {skill} (Ctrl-C ends)")
+    cli.out.note(f"following {skill}: executions that end from now on (Ctrl-C stops, --no-follow prints the last ones)")
     while True:
         for execution in reversed(_latest(rest, domain, skill, limit=100)):
             name = execution["metadata"]["name"]

@@ -6,7 +6,8 @@ from typing import Any
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli
-from aspora.cli.targets import DEFAULT_DOMAIN, add_domain_option, split_name
+from aspora.cli.choosing import meant_elsewhere
+from aspora.cli.targets import DEFAULT_DOMAIN, Target, add_domain_option, split_name
 from aspora.client.paths import object_path
 
 EXAMPLES = """examples:
@@ -71,8 +72,10 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     domain, skill = split_name(args.skill, domain=args.domain or "")
     domain = domain or cli.settings.domain or DEFAULT_DOMAIN
     rest, route_path = cli.rest(), object_path("routes", f"{skill}.{args.env}", domain=domain)
+    with meant_elsewhere(rest, Target(rest.resource("skills"), domain, skill)):
+        found = rest.call("GET", object_path("skills", skill, domain=domain))
+    latest = found.get("status", {}).get("latestRevision") or ""
     route = rest.call("GET", route_path)
-    latest = rest.call("GET", object_path("skills", skill, domain=domain)).get("status", {}).get("latestRevision") or ""
     revisions = rest.items(
         object_path("revisions", domain=domain), query={"labelSelector": f"aspora.dev/skill={skill}"}
     )
@@ -88,6 +91,7 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     done = "would point" if args.dry_run else "now points"
     cli.out.line(f"{domain}/{skill} {args.env} {done} at {target} (was {current or 'nothing'})")
     cli.out.note(
-        f"It stays there until the skill changes. See it: aspora describe route {skill}.{args.env} -d {domain}"
+        "It stays there until the skill changes."
+        f" See it: aspora describe route {skill}.{args.env} -d {domain}{cli.place}"
     )
     return exit_codes.OK

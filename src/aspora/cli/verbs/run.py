@@ -244,7 +244,7 @@ def _run_on_server(args: argparse.Namespace, cli: Cli, rest: Rest) -> int:
     if args.output == "json":
         cli.out.json(execution)
     else:
-        print_execution(cli.out, execution)
+        print_execution(cli.out, execution, place=cli.place)
     return exit_codes.OK if succeeded(execution) else exit_codes.FAILED
 
 
@@ -258,9 +258,12 @@ def _say_it_goes_on(cli: Cli, execution: Wire) -> None:
     name = execution["metadata"]["name"]
     cli.out.note("")
     if has_ended(execution):
-        cli.out.note(f"{name} has ended: aspora logs {name}")
+        cli.out.note(f"{name} has ended: aspora logs {name}{cli.place}")
     else:
-        cli.out.note(f"{name} goes on. Follow it: aspora logs {name} --follow   End it: aspora cancel {name}")
+        cli.out.note(
+            f"{name} goes on. Follow it: aspora logs {name} --follow{cli.place}"
+            f"   End it: aspora cancel {name}{cli.place}"
+        )
 
 
 def _print_detached(args: argparse.Namespace, cli: Cli, execution: Wire) -> int:
@@ -269,7 +272,10 @@ def _print_detached(args: argparse.Namespace, cli: Cli, execution: Wire) -> int:
         cli.out.json(execution)
     else:
         cli.out.line(name)
-        cli.out.note(f"runs in the background. Follow it: aspora logs {name} --follow   End it: aspora cancel {name}")
+        cli.out.note(
+            f"runs in the background. Follow it: aspora logs {name} --follow{cli.place}"
+            f"   End it: aspora cancel {name}{cli.place}"
+        )
     return exit_codes.OK
 
 

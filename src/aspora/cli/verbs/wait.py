@@ -5,7 +5,7 @@ import time
 
 from aspora.cli import exit_codes
 from aspora.cli.app import Cli, report
-from aspora.cli.choosing import chosen_targets
+from aspora.cli.choosing import chosen_targets, meant_elsewhere
 from aspora.cli.targets import add_domain_option
 from aspora.cli.waiting import parse_wish, seconds_of, wait_until
 from aspora.meta.errors import StatusError, Timeout
@@ -45,7 +45,8 @@ def run(args: argparse.Namespace, cli: Cli) -> int:
     for target in targets:
         name = "/".join(part for part in (target.resource["singularName"], target.domain, target.name) if part)
         try:
-            wait_until(rest, target, wish, deadline=deadline, tell=cli.out.note)
+            with meant_elsewhere(rest, target):
+                wait_until(rest, target, wish, deadline=deadline, tell=cli.out.note)
             cli.out.line(f"{name} {_done(args.wish)}")
             cli.out.stdout.flush()
         except Timeout as e:

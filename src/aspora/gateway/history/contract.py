@@ -17,6 +17,11 @@ _WORD: Schema = {**_TEXT, "minLength": 1, "maxLength": MAX_WORD_CHARACTERS}
 _CAMEL: Schema = {**_WORD, "pattern": "^[A-Z][A-Za-z0-9]*$"}
 
 
+def _said(description: str, schema: Schema = _TEXT) -> Schema:
+    """A schema with what it means."""
+    return {**schema, "description": description}
+
+
 def _record(required: str, /, **properties: Schema) -> dict[str, Any]:
     return {"type": "object", "required": required.split(), "properties": properties}
 
@@ -31,25 +36,44 @@ def _list_of(name: str, **metadata: Schema) -> Schema:
     )
 
 
-_REGARDING = _record("kind name", kind=_CAMEL, name=_TEXT, domain=_TEXT, uid=_TEXT)
+_API_VERSION = _said("The version of this form.", {"const": API_VERSION})
+_UID = _said("Its identity: a later object of the same name has another.")
+_REGARDING = _record(
+    "kind name",
+    kind=_said("The kind, as in manifests.", _CAMEL),
+    name=_said("The object's name."),
+    domain=_said("Its domain; absent for a cluster-wide object."),
+    uid=_UID,
+)
 _TYPE: Schema = {"enum": ["Normal", "Warning"], "default": "Normal"}
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
-    "Event": _record(
-        "apiVersion kind metadata regarding reason message type reportingController count firstTimestamp lastTimestamp",
-        apiVersion={"const": API_VERSION},
-        kind={"const": "Event"},
-        metadata=_record(
-            "name creationTimestamp", name=_TEXT, domain=_TEXT, creationTimestamp=_INSTANT, resourceVersion=_TEXT
+    "Event": _said(
+        "What happened to an object, for people; the same happening again raises its count.",
+        _record(
+            "apiVersion kind metadata regarding reason message type reportingController count firstTimestamp"
+            " lastTimestamp",
+            apiVersion=_API_VERSION,
+            kind=_said("What it is.", {"const": "Event"}),
+            metadata=_said(
+                "Which one it is.",
+                _record(
+                    "name creationTimestamp",
+                    name=_said("Its name."),
+                    domain=_said("Of the object; absent for a cluster-wide one."),
+                    creationTimestamp=_said("When it was first told.", _INSTANT),
+                    resourceVersion=_said("Where it stands among the changes; a watch goes on from there."),
+                ),
+            ),
+            regarding=_said("The object that it happened to.", _REGARDING),
+            reason=_said("What happened, in one CamelCase word."),
+            message=_said("What happened, for people."),
+            type=_said("Warning for what somebody should look at.", _TYPE),
+            reportingController=_said("Who told it."),
+            count=_said("How often it happened.", {"type": "integer", "minimum": 1}),
+            firstTimestamp=_said("When it happened first.", _INSTANT),
+            lastTimestamp=_said("When it happened last.", _INSTANT),
         ),
-        regarding=_REGARDING,
-        reason=_TEXT,
-        message=_TEXT,
-        type=_TYPE,
-        reportingController=_TEXT,
-        count={"type": "integer", "minimum": 1},
-        firstTimestamp=_INSTANT,
-        lastTimestamp=_INSTANT,
     ),
     "ToldEvent": _record(
         "regarding reason reportingController",
@@ -61,20 +85,39 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         reportingController=_WORD,
     ),
     "EventList": _list_of("Event", resourceVersion=_TEXT),
-    "AuditEvent": _record(
-        "apiVersion kind metadata regarding caller verb outcome",
-        apiVersion={"const": API_VERSION},
-        kind={"const": "AuditEvent"},
-        metadata=_record("name creationTimestamp", name=_TEXT, creationTimestamp=_INSTANT),
-        regarding=_record("kind", kind=_TEXT, name=_TEXT, domain=_TEXT, uid=_TEXT),
-        caller=_TEXT,
-        impersonatedBy={**_TEXT, "description": "Who really called."},
-        key={**_TEXT, "description": "Id of the API key they came with."},
-        verb=_TEXT,
-        resourceVersion={**_TEXT, "description": "Of the object after the write."},
-        requestId=_TEXT,
-        remote=_TEXT,
-        outcome={**_TEXT, "description": "Accepted, Unchanged, or the reason of the refusal."},
+    "AuditEvent": _said(
+        "Who wrote what, or was refused.",
+        _record(
+            "apiVersion kind metadata regarding caller verb outcome",
+            apiVersion=_API_VERSION,
+            kind=_said("What it is.", {"const": "AuditEvent"}),
+            metadata=_said(
+                "Which one it is.",
+                _record(
+                    "name creationTimestamp",
+                    name=_said("Its number."),
+                    creationTimestamp=_said("When it was asked.", _INSTANT),
+                ),
+            ),
+            regarding=_said(
+                "What was to be written.",
+                _record(
+                    "kind",
+                    kind=_said("The kind, as in manifests."),
+                    name=_said("The object's name."),
+                    domain=_said("Its domain; absent for a cluster-wide object."),
+                    uid=_UID,
+                ),
+            ),
+            caller=_said("As whom it was asked."),
+            impersonatedBy=_said("Who really called."),
+            key=_said("Id of the API key they came with."),
+            verb=_said("What was to be done: create, update, patch, delete …"),
+            resourceVersion=_said("Of the object after the write."),
+            requestId=_said("Of the request, as in the log and in the answer's X-Request-Id."),
+            remote=_said("The address it came from."),
+            outcome=_said("Accepted, Unchanged, or the reason of the refusal."),
+        ),
     ),
     "AuditEventList": _list_of("AuditEvent"),
 }

@@ -1,6 +1,6 @@
 """The object door put together: `main` calls this once and mounts what it gives."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from starlette.routing import BaseRoute
@@ -11,6 +11,7 @@ from aspora.admission.interface import AdmissionPorts, NoSealer, Sealer, Uploade
 from aspora.apis.kind import Kind
 from aspora.audit.interface import RefusalTrail
 from aspora.gateway.auditing import Auditor
+from aspora.gateway.contract import Schema
 from aspora.gateway.objects.apply import ObjectApplies
 from aspora.gateway.objects.bootstrap import Bootstrap
 from aspora.gateway.objects.reads import ObjectReads
@@ -58,6 +59,7 @@ def assemble(
     streams: Streams,
     trail: RefusalTrail | None = None,
     sealer: Sealer | None = None,
+    records: Mapping[str, Schema] | None = None,
 ) -> ObjectParts:
     """Put the door together over a store.
 
@@ -71,6 +73,7 @@ def assemble(
         streams: Shared by all parts that stream.
         trail: Is told of refused writes; None to tell nobody.
         sealer: Seals the values of secrets; without one no secret can be written.
+        records: The published schemas of records by kind, for explanations; None when nobody will ask.
     """
     resources = Resources(kinds)
     view = ObjectView(store=store, tail_age_seconds=tail_age_seconds, metrics=metrics)
@@ -85,7 +88,9 @@ def assemble(
         metrics=metrics,
     )
     watches = ObjectWatches(store=store, reads=reads)
-    door = ObjectDoor(resources, reads, writes, ObjectApplies(writes), watches, streams, clock, Auditor(trail))
+    door = ObjectDoor(
+        resources, reads, writes, ObjectApplies(writes), watches, streams, clock, Auditor(trail), records or {}
+    )
     return ObjectParts(
         routes=object_routes(door),
         view=view,

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aspora.apis.fields import FieldDoc, explain
+from aspora.apis.fields import FieldDoc, explain, explain_schema
 from aspora.apis.kind import Kind
+from aspora.gateway.contract import Schema
 from aspora.gateway.objects.resources import ResourceInfo, Resources, resource_info
-from aspora.meta.errors import API_VERSION, NotFound
+from aspora.meta.errors import API_VERSION
 
 RECORDS = (
     ResourceInfo("audit", "audit", "AuditEvent", "Cluster", ("list",)),
@@ -26,27 +27,27 @@ def resource_list(resources: Resources, records: Sequence[ResourceInfo] = RECORD
     }
 
 
-def refuse_record(plural: str) -> None:
-    """Nothing, unless a record has this plural: the models of kinds alone are explained.
-
-    Raises:
-        NotFound: It is a record; says where its fields are described.
-    """
-    for record in RECORDS:
-        if record.plural == plural:
-            raise NotFound(
-                f"{plural!r} are records, and only kinds are explained; their fields stand in GET /openapi.json under"
-                f" components.schemas.{record.kind}, and on one of them: aspora get {plural} -o yaml"
-            )
+def record_explanation(plural: str, schemas: Mapping[str, Schema], path: str) -> Mapping[str, Any] | None:
+    """A record, or the field at a path, from the schemas of records by kind; None when no record has this plural."""
+    record = next((r for r in RECORDS if r.plural == plural and r.kind in schemas), None)
+    if record is None:
+        return None
+    text, fields = explain_schema(record.singular, schemas[record.kind], path)
+    about = text if path else f"{record.kind} ({plural}). {text} A record: it can be read, but not applied."
+    return _explanation(plural, path, about, fields)
 
 
 def explanation(kind: Kind, path: str) -> Mapping[str, Any]:
     """A kind, or the field at a path, with the fields below it."""
     text, fields = explain(kind, path)
+    return _explanation(kind.plural, path, text, fields)
+
+
+def _explanation(plural: str, path: str, text: str, fields: Sequence[FieldDoc]) -> Mapping[str, Any]:
     return {
         "apiVersion": API_VERSION,
         "kind": "Explanation",
-        "resource": kind.plural,
+        "resource": plural,
         "path": path,
         "description": text,
         "fields": [_field_body(f) for f in fields],

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from aspora.access.authorize import is_allowed
 from aspora.client.interface import Propagation
 from aspora.gateway.auditing import Auditor, Handler, note_name
-from aspora.gateway.contract import ContractRoute
+from aspora.gateway.contract import ContractRoute, Schema
 from aspora.gateway.framing import SSE, Framing, framing_of, last_event_id, sse_frame
 from aspora.gateway.http import (
     caller_of,
@@ -29,7 +29,7 @@ from aspora.gateway.http import (
 from aspora.gateway.json_body import parse_json_object
 from aspora.gateway.objects import contract
 from aspora.gateway.objects.apply import APPLY_PATCH_TYPE, ObjectApplies
-from aspora.gateway.objects.discovery import explanation, refuse_record, resource_list
+from aspora.gateway.objects.discovery import explanation, record_explanation, resource_list
 from aspora.gateway.objects.forms import event_body, list_body, object_body
 from aspora.gateway.objects.hidden import check_fields
 from aspora.gateway.objects.identity import can_i_body, who_am_i
@@ -59,7 +59,11 @@ _LIST_ONLY = ("limit", "continue")
 
 @dataclass(frozen=True, slots=True)
 class ObjectDoor:
-    """The parts that the handlers call."""
+    """The parts that the handlers call.
+
+    Attributes:
+        records: The published schemas of records, by kind.
+    """
 
     resources: Resources
     reads: ObjectReads
@@ -69,6 +73,7 @@ class ObjectDoor:
     streams: Streams
     clock: Clock
     auditor: Auditor
+    records: Mapping[str, Schema]
 
     async def discover(self, request: Request) -> Response:
         """All resources of the API."""
@@ -76,12 +81,10 @@ class ObjectDoor:
         return json_response(resource_list(self.resources))
 
     async def explain(self, request: Request) -> Response:
-        """The fields of a kind; `path` goes deeper."""
-        query = query_of(request, ("path",))
-        plural = request.path_params["plural"]
-        refuse_record(plural)
-        kind = self.resources.kind_of(plural)
-        return json_response(explanation(kind, query.get("path", "")))
+        """The fields of a kind or a record; `path` goes deeper."""
+        plural, path = request.path_params["plural"], query_of(request, ("path",)).get("path", "")
+        record = record_explanation(plural, self.records, path)
+        return json_response(record or explanation(self.resources.kind_of(plural), path))
 
     async def who_am_i(self, request: Request) -> Response:
         """The caller as Aspora sees them."""

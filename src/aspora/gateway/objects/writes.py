@@ -158,7 +158,11 @@ class ObjectWrites:
     async def patch(
         self, caller: Caller, target: Target, patch: Mapping[str, Any], *, dry_run: bool, origin: Origin = INSIDE
     ) -> Written:
-        """Merge a patch into the object as it is now; unless the patch names a version, a race is run again."""
+        """Merge a patch into the object as it is now; unless the patch names a version, a race is run again.
+
+        A conflict is run again once in any case, since what admission went by may have been old news; one that comes
+        again with the object as it was is no race.
+        """
         require_verb(target, "patch")
         authorize(caller, "patch", target.plural, target.domain, target.name)
         if "status" in patch:
@@ -170,15 +174,21 @@ class ObjectWrites:
                 details=[problem],
             )
         pinned = isinstance(patch.get("metadata"), Mapping) and "resourceVersion" in patch["metadata"]
+        lost: Conflict | None = None
+        based_on = ""
         for attempt in range(WRITE_ATTEMPTS):
             old = await self._store.get(target.key)
+            if lost is not None and attempt > 1 and _version(old) == based_on:
+                raise lost
+            based_on = _version(old)
             obj, target = identified(merge_patch(old, patch), target)
             require_current(old, obj, required=False)
             try:
                 return await self.replace(caller, target, old, obj, dry_run=dry_run, origin=origin, verb="patch")
-            except Conflict:
+            except Conflict as error:
                 if pinned or attempt == WRITE_ATTEMPTS - 1:
                     raise
+                lost = error
         raise AssertionError("the last attempt returns or raises")
 
     async def delete(

@@ -20,6 +20,11 @@ _MILLISECONDS: Schema = {"type": "number", "minimum": 0}
 _ANYTHING: Schema = {"type": "object"}
 
 
+def _said(description: str, schema: Schema = _TEXT) -> Schema:
+    """A schema with what it means."""
+    return {**schema, "description": description}
+
+
 def _record(required: str, /, **properties: Schema) -> dict[str, Any]:
     """An object with the named fields required; a later release may add fields."""
     return {"type": "object", "required": required.split(), "properties": properties}
@@ -31,7 +36,10 @@ def _closed(**properties: Schema) -> Schema:
 
 
 def _kind(name: str, **parts: Schema) -> Schema:
-    heads: dict[str, Schema] = {"apiVersion": {"const": API_VERSION}, "kind": {"const": name}}
+    heads: dict[str, Schema] = {
+        "apiVersion": _said("The version of this form.", {"const": API_VERSION}),
+        "kind": _said("What it is.", {"const": name}),
+    }
     return _record(" ".join([*heads, *parts]), **heads, **parts)
 
 
@@ -45,7 +53,7 @@ _INPUT = _closed(
     userId={**_TEXT, "maxLength": MAX_TEXT_CHARACTERS, "description": "Who; keeps them on one revision."},
     metadata={**_ANYTHING, "description": "The skill's arguments."},
 )
-_TRIGGER = _record("type", type=_TEXT)
+_TRIGGER = _record("type", type=_said("Such as api, cli or cron."))
 
 _RUN_REQUEST = _closed(
     input=_INPUT,
@@ -62,58 +70,102 @@ _RUN_REQUEST = _closed(
 
 _SPEC = _record(
     "skill revision environment class caller trigger deadline",
-    skill=_TEXT,
-    revision=_TEXT,
-    environment=_TEXT,
-    input=_INPUT,
-    inputRef={**_TEXT, "description": "Digest of the input that was put aside for its size (lists leave it there)."},
-    caller=_TEXT,
-    trigger=_TRIGGER,
-    deadline=_INSTANT,
-    **{"class": {"enum": list(get_args(ExecutionClass))}},
+    skill=_said("The skill's name, in the execution's domain."),
+    revision=_said("The revision that runs, as the Route or the request chose it."),
+    environment=_said("Whose Route chose: production or staging."),
+    input=_said("What the skill was asked.", _INPUT),
+    inputRef=_said("Digest of the input that was put aside for its size (lists leave it there)."),
+    caller=_said("Who asked for it."),
+    trigger=_said("What asked for it.", _TRIGGER),
+    deadline=_said("When it is ended if it has not ended by itself.", _INSTANT),
+    **{
+        "class": _said(
+            "inline runs once while its caller waits; durable survives crashes.",
+            {"enum": list(get_args(ExecutionClass))},
+        )
+    },
 )
 
 _STATUS = _record(
     "state attempt costMicroUsd inputTokens outputTokens stages",
-    state={"enum": list(get_args(State))},
-    reason={**_TEXT, "description": "CamelCase; absent for a success."},
-    message=_TEXT,
-    result={**_ANYTHING, "description": "success, message, data, confidence."},
-    resultRef={**_TEXT, "description": "Digest of the result that was put aside for its size (lists leave it there)."},
-    node={**_TEXT, "description": "Who runs it, or ran it last."},
-    attempt=_COUNT,
-    driver={**_TEXT, "description": "The sandbox that the handler ran in."},
-    cancelRequestedAt=_INSTANT,
-    startedAt=_INSTANT,
-    finishedAt=_INSTANT,
-    durationMs={**_MILLISECONDS, "description": "From its acceptance to its end."},
-    costMicroUsd=_COUNT,
-    inputTokens=_COUNT,
-    outputTokens=_COUNT,
-    stages={"type": "object", "additionalProperties": _MILLISECONDS},
+    state=_said("Where it stands; Succeeded, Failed and Cancelled are its end.", {"enum": list(get_args(State))}),
+    reason=_said("CamelCase; absent for a success."),
+    message=_said("Why it failed or was cancelled, for people."),
+    result=_said("success, message, data, confidence.", _ANYTHING),
+    resultRef=_said("Digest of the result that was put aside for its size (lists leave it there)."),
+    node=_said("Who runs it, or ran it last."),
+    attempt=_said("How often it was begun.", _COUNT),
+    driver=_said("The sandbox that the handler ran in."),
+    cancelRequestedAt=_said("When somebody told it to end.", _INSTANT),
+    startedAt=_said("When it was begun.", _INSTANT),
+    finishedAt=_said("When it ended.", _INSTANT),
+    durationMs=_said("From its acceptance to its end.", _MILLISECONDS),
+    costMicroUsd=_said("What its model calls cost, in millionths of a dollar.", _COUNT),
+    inputTokens=_said("Tokens that models read.", _COUNT),
+    outputTokens=_said("Tokens that models wrote.", _COUNT),
+    stages=_said("Milliseconds of each stage.", {"type": "object", "additionalProperties": _MILLISECONDS}),
 )
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "RunRequest": _RUN_REQUEST,
-    "Execution": _kind(
-        "Execution",
-        metadata=_record("name domain creationTimestamp", name=_TEXT, domain=_TEXT, creationTimestamp=_INSTANT),
-        spec=_SPEC,
-        status=_STATUS,
+    "Execution": _said(
+        "One run of a skill: what it was asked, where it stands and what came out.",
+        _kind(
+            "Execution",
+            metadata=_said(
+                "Which one it is.",
+                _record(
+                    "name domain creationTimestamp",
+                    name=_said("Its id, EXEC-…"),
+                    domain=_said("The skill's domain."),
+                    creationTimestamp=_said("When it was accepted.", _INSTANT),
+                ),
+            ),
+            spec=_said("What is to run.", _SPEC),
+            status=_said("What became of it.", _STATUS),
+        ),
     ),
     "ExecutionList": _list_of("Execution"),
     "ExecutionEvent": _record("at type attempt data", at=_INSTANT, type=_TEXT, attempt=_COUNT, data=_ANYTHING),
-    "Node": _kind(
-        "Node",
-        metadata=_record("name creationTimestamp", name=_TEXT, creationTimestamp=_INSTANT),
-        spec=_record("role host pid version", role=_TEXT, host=_TEXT, pid=_COUNT, version=_TEXT),
-        status=_record(
-            "state epoch classes leaseExpiresAt",
-            state={"enum": ["Alive", "Stopped", "Lost"]},
-            epoch=_COUNT,
-            classes={"type": "array", "items": {"enum": list(get_args(ExecutionClass))}},
-            leaseExpiresAt=_INSTANT,
-            stoppedAt=_INSTANT,
+    "Node": _said(
+        "A process that takes executions, and whether it is alive.",
+        _kind(
+            "Node",
+            metadata=_said(
+                "Which one it is.",
+                _record(
+                    "name creationTimestamp",
+                    name=_said("Its name, made anew at each start."),
+                    creationTimestamp=_said("When it joined.", _INSTANT),
+                ),
+            ),
+            spec=_said(
+                "What the process is.",
+                _record(
+                    "role host pid version",
+                    role=_said("What it does, such as executor."),
+                    host=_said("The machine it runs on."),
+                    pid=_said("Its process there.", _COUNT),
+                    version=_said("Its release of Aspora."),
+                ),
+            ),
+            status=_said(
+                "Whether it is alive.",
+                _record(
+                    "state epoch classes leaseExpiresAt",
+                    state=_said(
+                        "Lost when its lease ran out, so that others took its work.",
+                        {"enum": ["Alive", "Stopped", "Lost"]},
+                    ),
+                    epoch=_said("Greater than that of every node before.", _COUNT),
+                    classes=_said(
+                        "The classes of executions it takes.",
+                        {"type": "array", "items": {"enum": list(get_args(ExecutionClass))}},
+                    ),
+                    leaseExpiresAt=_said("When it counts as lost unless it renews its lease.", _INSTANT),
+                    stoppedAt=_said("When it ended of its own accord.", _INSTANT),
+                ),
+            ),
         ),
     ),
     "NodeList": _list_of("Node"),

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,6 +47,16 @@ class Limited:
 
 
 @dataclass(slots=True)
+class Reaped:
+    """What ended processes have told: use of all, and how the first one ended."""
+
+    first_status: int = 0
+    cpu_seconds: float = 0.0
+    max_rss_bytes: int = 0
+    stragglers: int = 0
+
+
+@dataclass(slots=True)
 class Process:
     """The job's first process.
 
@@ -55,6 +65,7 @@ class Process:
         start_by: When that must be, by the monotonic clock.
         held: The job that came before that.
         limited: None while it waits for a job.
+        reaped: What those of its processes have told that ended before it.
     """
 
     pid: int
@@ -64,22 +75,13 @@ class Process:
     start_by: float
     held: messages.Begin | None = None
     limited: Limited | None = None
+    reaped: Reaped = field(default_factory=Reaped)
 
     def next_event(self) -> float | None:
         """When to look again, if nothing happens before."""
         if self.limited is not None:
             return self.limited.next_event()
         return None if self.report is None else self.start_by
-
-
-@dataclass(slots=True)
-class Reaped:
-    """What ended processes have told: use of all, and how the first one ended."""
-
-    first_status: int = 0
-    cpu_seconds: float = 0.0
-    max_rss_bytes: int = 0
-    stragglers: int = 0
 
 
 class Supervisor:
@@ -242,6 +244,7 @@ class Supervisor:
             self._measure(limited)
 
     def _measure(self, limited: Limited) -> None:
+        self._reap_orphans(cast("Process", self._process))
         pids = procfs.descendants(os.getpid())
         use = procfs.tree_use(pids)
         if use.tasks > limited.max_tasks:
@@ -272,7 +275,7 @@ class Supervisor:
     def _kill_and_reap(self) -> Reaped:
         """Until the kernel says that no child is left. A first process that has already ended costs one look."""
         process = cast("Process", self._process)
-        reaped = Reaped()
+        reaped = process.reaped
         pause_seconds = 0.0005
         while self._reap(process.pid, reaped):
             self._kill_everything(process)
@@ -297,6 +300,15 @@ class Supervisor:
             seen |= found
         for pid in procfs.descendants(os.getpid()):
             _signal(pid, signal.SIGKILL)
+
+    def _reap_orphans(self, process: Process) -> None:
+        """Collect what was left to this process and has ended: the job can't, and it counts against the job's cap."""
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid == process.pid:
+                return  # its handle tells
+            _, _, used = os.wait4(ended.si_pid, 0)
+            process.reaped.cpu_seconds += used.ru_utime + used.ru_stime
+            process.reaped.max_rss_bytes = max(process.reaped.max_rss_bytes, used.ru_maxrss * 1024)
 
     def _reap(self, first_pid: int, reaped: Reaped) -> bool:
         """Collect what has ended; whether anything is left."""
