@@ -104,6 +104,7 @@ def execution_terms(settings: Settings, domains: Informer, routings: Informer) -
             platform=platform,
             domain=None if domain is None else DomainSpec.model_validate(domain["spec"]),
             budget=work.plan.spec.model.cost_budget,
+            role=work.plan.spec.role,
         )
         return ModelTerms(choice.models, replace(charge, route=choice.route))
 

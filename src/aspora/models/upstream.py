@@ -260,7 +260,8 @@ def _broken(error: Exception) -> str:
 def _headers(endpoint: Endpoint) -> dict[str, str]:
     headers = {**endpoint.provider.headers, "Content-Type": "application/json", "User-Agent": USER_AGENT}
     if endpoint.api_key is not None:
-        headers["Authorization"] = f"Bearer {endpoint.api_key}"
+        name = endpoint.provider.api_key_header
+        headers[name] = f"Bearer {endpoint.api_key}" if name.lower() == "authorization" else endpoint.api_key
     return headers
 
 
