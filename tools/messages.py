@@ -60,7 +60,8 @@ PLACES: Mapping[str, set[str]] = {
         "Malformed",
     },
     "a model, as the answer of a tool": {"ToolRefused", "UnsupportedSchema"},
-    "the command line, or a field": {"ValueError", "SettingsError", "_Unshown", "_Unkeepable", "UnknownExtension"},
+    "the command line, or a field": {"ValueError", "SettingsError", "_Unshown", "_Unkeepable", "UnknownExtension"}
+    | {"ExpressionInvalid"},
     "a log": {"RuntimeError", "ChildFailed", "HelperStuck", "LeaseLost", "QueryError", "ErrorInBody", "SpawnRefused"},
 }
 """Where a text without a reason is met, and the classes that bring it there."""

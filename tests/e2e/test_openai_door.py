@@ -194,6 +194,53 @@ async def test_a_key_that_names_its_models_reaches_no_other(door: Door) -> None:
         assert [model.id async for model in client.models.list()] == ["gpt-4o-mini"]
 
 
+async def test_a_model_that_nobody_names_is_chosen_by_the_task(door: Door) -> None:
+    asked: list[tuple[Any, dict[str, str]]] = [
+        ({}, {"x-aspora-task": "classification"}),
+        ({"reasoning_effort": "high"}, {}),
+        ({}, {}),
+        ({"tools": TOOLS}, {}),
+        ({"tools": TOOLS}, {"x-aspora-task": "complex_reasoning"}),
+    ]
+    async with door.upstream(rules=[ANSWER]) as upstream, door.client() as client:
+        for more, headers in asked:
+            await client.chat.completions.create(model="auto", messages=MESSAGES, extra_headers=headers, **more)
+        with pytest.raises(openai.BadRequestError, match="no type of task; use one of: classification"):
+            await client.chat.completions.create(
+                model="auto", messages=MESSAGES, extra_headers={"x-aspora-task": "sorting"}
+            )
+        models = [request.body["model"] for request in upstream.completions]
+    assert models == [
+        "anthropic/claude-haiku-4.5",
+        "openai/gpt-4o-mini",
+        "openai/gpt-4o-mini",
+        "anthropic/claude-sonnet-4.5",
+        "anthropic/claude-sonnet-4.5",
+    ]
+
+
+async def test_a_caller_s_own_fallbacks_are_tried(door: Door) -> None:
+    async with door.upstream({"fault": {"kind": "unauthorized"}}, ANSWER) as upstream, door.client() as client:
+        raw = await client.chat.completions.with_raw_response.create(
+            model=MODEL, messages=MESSAGES, extra_body={"models": ["gpt-4o-mini"]}
+        )
+        sent = [request.body for request in upstream.completions]
+    assert raw.headers["x-aspora-model"] == "gpt-4o-mini"
+    assert [body["model"] for body in sent] == ["anthropic/claude-sonnet-4.5", "openai/gpt-4o-mini"]
+    assert all("models" not in body for body in sent)
+
+
+async def test_a_domain_s_data_goes_only_where_it_may(door: Door) -> None:
+    policy = {"modelPolicy": {"regions": ["eu"], "allowsTraining": False}}
+    status, _ = door.aspora.http("POST", "/api/v1/domains", _object("Domain", "strict", policy))
+    assert status == 201
+    key = door.key("strict", "key")
+    async with door.upstream(rules=[ANSWER]) as upstream, door.client(key) as client:
+        with pytest.raises(openai.NotFoundError, match="use a provider in eu: Provider 'custom' is in no known region"):
+            await client.chat.completions.create(model=MODEL, messages=MESSAGES)
+        assert upstream.completions == []
+
+
 async def test_errors_have_the_form_that_clients_look_for(door: Door) -> None:
     async with door.upstream(rules=[{"fault": {"kind": "rejected"}}]), door.client() as client:
         with pytest.raises(openai.BadRequestError, match="the upstream refused the request") as rejected:

@@ -26,7 +26,9 @@ from aspora.apis.skill_class import execution_class
 from aspora.controllers.health import decide
 from aspora.executor.plan import plan_of
 from aspora.executor.skill_agent import agent_task
+from aspora.main.wiring import shipped_routing
 from aspora.meta.errors import Invalid
+from aspora.models.choosing import Task, choose
 from aspora.models.limits import Payer, PlatformLimits, charge_of
 
 CALLER = Caller(name="author", kind="user")
@@ -146,7 +148,10 @@ def consequences(given: dict[str, Any], folder: Path) -> Any:
         decide(spec.get("monitoring", {}).get("thresholds", {}), SICK, None),
     ]
     work: Any = SimpleNamespace(plan=plan, folder=folder, input={}, timeout_seconds=1.0)
-    task = agent_task(work, dict)
+    model = plan.spec.model
+    named = (model.primary, model.fallback) if model.primary else ()
+    choice = choose(named, Task(), routing=shipped_routing(), fallback=model.fallback)
+    task = agent_task(work, choice.models, dict)
     facts.append({k: v for k, v in task.items() if k != "files"})
     return repr(facts)
 

@@ -57,7 +57,22 @@ ROLE_RULES: Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]] = {
     ),
     SYSTEM_EXECUTOR: (
         "Aspora's executors: read what they run.",
-        [_rule(READ, ["domains", "skills", "revisions", "routes", "models", "providers", "artifacts", "executions"])],
+        [
+            _rule(
+                READ,
+                [
+                    "domains",
+                    "skills",
+                    "revisions",
+                    "routes",
+                    "models",
+                    "providers",
+                    "modelroutings",
+                    "artifacts",
+                    "executions",
+                ],
+            )
+        ],
     ),
     SYSTEM_CONTROLLER: (
         "Aspora's controllers: read everything, make what follows from it, say so in its status, collect garbage.",

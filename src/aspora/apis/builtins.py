@@ -11,6 +11,7 @@ BUILTINS = {
     "Secret": "aspora.apis.secret:KIND",
     "Model": "aspora.apis.model:KIND",
     "Provider": "aspora.apis.provider:KIND",
+    "ModelRouting": "aspora.apis.model_routing:KIND",
     "Role": "aspora.apis.role:KIND",
     "RoleBinding": "aspora.apis.role_binding:KIND",
     "ApiKey": "aspora.apis.api_key:KIND",

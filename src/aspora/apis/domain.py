@@ -50,6 +50,17 @@ class RateLimits(ApiModel):
     """Of the whole domain."""
 
 
+class ModelPolicy(ApiModel):
+    """What a provider must promise before the domain's data goes there."""
+
+    regions: list[str] = Field(default_factory=list[str], max_length=50)
+    """Only these; empty for all."""
+    allows_training: bool = True
+    """Whether providers may train models on it."""
+    max_retention_days: int | None = Field(default=None, ge=0, le=36_500)
+    """The longest that they may keep it; absent: any."""
+
+
 class DomainSpec(ApiModel):
     """What a team and its skills may do."""
 
@@ -67,6 +78,8 @@ class DomainSpec(ApiModel):
     """Cap of the domain's spending in a calendar month (UTC)."""
     budgets: list[ScopeBudget] = Field(default_factory=list[ScopeBudget], max_length=50)
     """Further caps on what is spent on models."""
+    model_policy: ModelPolicy = Field(default_factory=ModelPolicy)
+    """Where the domain's data may go."""
     rate_limits: RateLimits = Field(default_factory=RateLimits)
     """Caps on numbers of model calls."""
     models: RoleModels = Field(default_factory=RoleModels)
@@ -81,9 +94,6 @@ class DomainSpec(ApiModel):
 
 _INACTIVE = {
     "spec.policyTier": "admission has one tier so far",
-    "spec.models.manager": "models are not limited by role yet",
-    "spec.models.specialist": "models are not limited by role yet",
-    "spec.models.field": "models are not limited by role yet",
     "spec.approvedConnectors": "there are no connectors yet",
     "spec.callableDomains": "no skill calls another one yet",
     "spec.quotas.maxSkills": "quotas are not enforced yet",

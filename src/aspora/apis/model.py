@@ -50,6 +50,8 @@ class ModelSpec(ApiModel):
     """Name of a Provider."""
     upstream_id: str = Field(min_length=1, max_length=200)
     """The provider's own name of the model, e.g. `anthropic/claude-sonnet-4.5`."""
+    capability: Literal["chat", "embedding"] = "chat"
+    """What it does: answers, or turns texts into vectors."""
     tier: Tier
     """Class by ability and price; rules choose by it."""
     context_tokens: int = Field(ge=1)

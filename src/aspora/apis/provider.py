@@ -11,8 +11,18 @@ from aspora.meta.errors import FieldError
 from aspora.meta.objects import ApiModel, Object, ObjectStatus
 
 _ENV_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_PATH = r"^/[A-Za-z0-9/{}._~?=&%:@-]*$"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
+
+
+class DataPolicy(ApiModel):
+    """What the endpoint does with what it is sent, by its operator's word."""
+
+    retention_days: int | None = Field(default=None, ge=0, le=36_500)
+    """For how long it keeps requests; 0: not at all; absent: not known, which no domain that asks accepts."""
+    trains: bool = True
+    """Whether models may be trained on it."""
 
 
 class ProviderSpec(ApiModel):
@@ -30,6 +40,17 @@ class ProviderSpec(ApiModel):
     """Whether this provider, once configured, takes over every model, whatever provider the Model names."""
     model_name_from_env: str | None = None
     """Environment variable, named `…_MODEL_NAME`, that replaces every model's upstream id when it is set."""
+    api_key_header: str = Field(default="Authorization", pattern=r"^[A-Za-z][A-Za-z-]{0,62}$")
+    """The header that carries the key; `Authorization` carries it as a bearer token, any other (`api-key`) as it is."""
+    chat_path: str = Field(default="/chat/completions", max_length=500, pattern=_PATH)
+    """Below the URL; `{model}` stands for the model's upstream id, e.g.
+    `/openai/deployments/{model}/chat/completions?api-version=2024-10-21`."""
+    embeddings_path: str = Field(default="/embeddings", max_length=500, pattern=_PATH)
+    """Likewise."""
+    region: str = Field(default="", max_length=63)
+    """Where it processes what it is sent, e.g. `eu`; empty: not known, which no domain that asks accepts."""
+    data_policy: DataPolicy = Field(default_factory=DataPolicy)
+    """What it does with what it is sent."""
     headers: dict[str, str] = Field(default_factory=dict)
     """Headers sent with each request; never credentials."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"

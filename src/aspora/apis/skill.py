@@ -289,7 +289,7 @@ def _runtime_rows(spec: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def _model_rows(model: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     budget = _part(model, "costBudget")
     return (
-        ("Primary", str(model.get("primary", ""))),
+        ("Primary", str(model.get("primary") or "chosen by ModelRouting default")),
         ("Fallback", str(model.get("fallback") or "none")),
         ("Temperature", f"{model.get('temperatureMilli', 0) / 1000:g}"),
         ("Longest answer", f"{model.get('maxOutputTokens', 0)} tokens"),

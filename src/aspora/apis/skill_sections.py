@@ -77,8 +77,8 @@ class CostBudget(ApiModel):
 class ModelChoice(ApiModel):
     """Which model answers, and how."""
 
-    primary: str = Field(default="claude-sonnet-4-5", min_length=1, max_length=63)
-    """Name of a Model."""
+    primary: str = Field(default="", max_length=63)
+    """Name of a Model; empty: chosen by the ModelRouting `default`, which is claude-sonnet-4-5 as shipped."""
     fallback: str = Field(default="gpt-4o-mini", max_length=63)
     """Name of the Model that is tried when the primary fails; empty for none."""
     temperature_milli: int = Field(default=700, ge=0, le=2000)

@@ -63,7 +63,10 @@ class RunPlan:
     def _model_rows(self) -> Iterator[tuple[str, str]]:
         model = self.spec["model"]
         fallback = f", then {model['fallback']}" if model.get("fallback") else ""
-        yield "Model", f"{model['primary']}{fallback}, at most {model['maxOutputTokens']} tokens an answer"
+        yield (
+            "Model",
+            f"{model['primary'] or 'chosen by routing'}{fallback}, at most {model['maxOutputTokens']} tokens an answer",
+        )
         yield "Spends", f"at most {format_usd(model['costBudget']['maxPerExecutionMicroUsd'])}"
         if self.model_problem:
             yield "Missing", self.model_problem

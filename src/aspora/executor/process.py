@@ -29,13 +29,13 @@ from aspora.executor.running import Running
 from aspora.executor.skill_agent import AgentWorker
 from aspora.executor.skill_events import SkillEvents
 from aspora.executor.sweeps import Sweeper
-from aspora.executor.work import Work
+from aspora.executor.work import ModelTerms, Work
 from aspora.kit.clock import Clock, SteadyClock
 from aspora.kit.registry import load_object
 from aspora.kit.supervise import Loop, run_loops, wait_for_any, wait_for_event
 from aspora.meta.errors import Timeout, Unavailable
 from aspora.meta.names import ExecutionId, NodeId
-from aspora.models.interface import Charge, ModelClient
+from aspora.models.interface import ModelClient
 from aspora.records.effects import Effects
 from aspora.records.events import Events
 from aspora.records.executions import Executions
@@ -86,7 +86,7 @@ class ExecutorParts:
     Attributes:
         lease_database: The same database over a connection that nothing but the lease uses: while work waits for those
             of `database`, the node is no less alive.
-        charge_for: Says who pays for an attempt's model calls.
+        terms_for: Says which models an attempt asks, and who pays.
     """
 
     database: Database
@@ -97,7 +97,7 @@ class ExecutorParts:
     blobs: Blobs
     driver: SandboxDriver
     models: ModelClient
-    charge_for: Callable[[Work], Charge]
+    terms_for: Callable[[Work], ModelTerms]
     connectors: ConnectorCaller
     dead_man: DeadMan
     clock: Clock
@@ -172,7 +172,7 @@ class _Executor:
             book=self._executions,
             blobs=parts.blobs,
             clock=parts.clock,
-            charge_for=parts.charge_for,
+            terms_for=parts.terms_for,
         )
         self._conductor = self._make_conductor()
         self._lease = NodeLease(

@@ -17,10 +17,10 @@ from aspora.executor.failures import ExecutionFailed
 from aspora.executor.interface import Blobs, ModelCallBook
 from aspora.executor.model_records import RecordedModels
 from aspora.executor.results import Given, keep_result
-from aspora.executor.work import Work
+from aspora.executor.work import ModelTerms, Work
 from aspora.kit.clock import Clock
 from aspora.kit.registry import load_object
-from aspora.models.interface import Charge, ModelClient
+from aspora.models.interface import ModelClient
 
 AGENT_MODULE: Final = "aspora.executor.agent"
 DRIVER: Final = "agent"
@@ -36,7 +36,7 @@ class AgentWorker:
         book: Keeps a row of each model call.
         blobs: Takes large results.
         clock: For durations.
-        charge_for: Says who pays for an attempt's model calls, and within which limits.
+        terms_for: Says which models an attempt asks, and who pays.
         load: Loads the agent loop by name.
     """
 
@@ -47,14 +47,14 @@ class AgentWorker:
         book: ModelCallBook,
         blobs: Blobs,
         clock: Clock,
-        charge_for: Callable[[Work], Charge],
+        terms_for: Callable[[Work], ModelTerms],
         load: Callable[[str], Any] = load_object,
     ) -> None:
         self._models = models
         self._book = book
         self._blobs = blobs
         self._clock = clock
-        self._charge_for = charge_for
+        self._terms_for = terms_for
         self._load = load
 
     async def preload(self) -> None:
@@ -64,11 +64,12 @@ class AgentWorker:
     async def __call__(self, work: Work) -> Given:
         """Run the loop; each model request and tool call is a step of the journal."""
         agent = await asyncio.to_thread(self._load, AGENT_MODULE)
+        terms = self._terms_for(work)
         with work.trace.stage("model"):
             result: Mapping[str, Any] = await agent.run_agent(
-                await asyncio.to_thread(agent_task, work, agent.AgentTask),
+                await asyncio.to_thread(agent_task, work, terms.models, agent.AgentTask),
                 client=RecordedModels(self._models, self._book, work.claim, self._clock),
-                charge=self._charge_for(work),
+                charge=terms.charge,
                 emit=partial(_emit, work),
                 clock=self._clock,
                 journal=work.journal,
@@ -76,14 +77,14 @@ class AgentWorker:
         return await keep_result(result, blobs=self._blobs, driver=DRIVER)
 
 
-def agent_task(work: Work, make: Callable[..., Any]) -> Any:
+def agent_task(work: Work, models: tuple[str, ...], make: Callable[..., Any]) -> Any:
     """What the agent loop is told."""
     model = work.plan.spec.model
     return make(
         instructions=skill_instructions(work.folder),
         guardrails=_guardrails(work.folder),
         files=FolderFiles(work.folder),
-        models=tuple(alias for alias in (model.primary, model.fallback) if alias),
+        models=models,
         user_message=str(work.input.get("userMessage") or ""),
         metadata=work.input.get("metadata") or {},
         permitted_tools=work.plan.tools,

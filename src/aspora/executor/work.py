@@ -9,6 +9,7 @@ from aspora.executor.journal import Journal
 from aspora.executor.plan import Plan
 from aspora.executor.results import Given
 from aspora.executor.trace import Trace
+from aspora.models.interface import Charge
 from aspora.records.rows import Claim
 
 
@@ -29,6 +30,19 @@ class Work:
     timeout_seconds: float
     trace: Trace
     journal: Journal
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTerms:
+    """How an attempt calls models.
+
+    Attributes:
+        models: Aliases in the order to try; never empty.
+        charge: Who pays, and within which limits.
+    """
+
+    models: tuple[str, ...]
+    charge: Charge
 
 
 class Worker(Protocol):

@@ -26,7 +26,7 @@ from aspora.main.joining import database_shown, gateway_transport, warn_of_other
 from aspora.main.metrics_door import MetricsDoor
 from aspora.main.process_key import ProcessKey, new_place, wait_accepted
 from aspora.main.settings import Settings
-from aspora.main.spending import EXECUTOR_TERMS, execution_charges, open_escrow
+from aspora.main.spending import EXECUTOR_TERMS, execution_terms, open_escrow
 from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_cache, artifact_store, cached_artifacts, model_environment, sandbox_driver
 from aspora.meta.errors import Unavailable
@@ -138,8 +138,9 @@ async def _serve(
     url: str = config["gateway_url"]
     client = ApiClient(gateway_transport(settings, url, api_key=api_key))
     held.push_async_callback(client.close)
-    catalog, domains = LiveCatalog(client, model_environment(settings)), Informer(client, "Domain")
-    loops |= {f"informer-{i.kind}": i.run for i in (*catalog.informers, domains)}
+    catalog = LiveCatalog(client, model_environment(settings))
+    domains, routings = Informer(client, "Domain"), Informer(client, "ModelRouting")
+    loops |= {f"informer-{i.kind}": i.run for i in (*catalog.informers, domains, routings)}
     models = await held.enter_async_context(_open_models(database, catalog, clock))
     connectors = InstalledConnectors()
     held.push_async_callback(connectors.close)
@@ -156,7 +157,7 @@ async def _serve(
         blobs=store,
         driver=driver,
         models=models,
-        charge_for=execution_charges(settings, domains),
+        terms_for=execution_terms(settings, domains, routings),
         connectors=connectors,
         dead_man=dead_man(),
         clock=clock,

@@ -40,6 +40,7 @@ from aspora.gateway.serve.routes import ServeDoor, serve_routes
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import Clock, SystemClock
 from aspora.kit.supervise import Loop, run_loops, running_loops, wait_for_stop
+from aspora.ledger.accounts import LedgerAccounts
 from aspora.ledger.interface import Ledger
 from aspora.ledger.maintenance import RETAINED as LEDGER_RECORDS
 from aspora.ledger.maintenance import maintain_ledger
@@ -129,7 +130,7 @@ def _build(
     history = HistoryDoor(
         database=database, audit=audit, listener=listener, reader=objects.view, streams=streams, clock=clock
     )
-    models = _model_door(settings, objects, serve, ledger, streams, clock, metrics)
+    models = _model_door(settings, database, objects, serve, ledger, streams, clock, metrics)
     own = [*health_routes(HealthDoor(Healths(database), objects.view, clock)), *serve_routes(serve)]
     own += [*history_routes(history), *artifact_routes(ArtifactDoor(artifacts, objects.view)), *model_routes(models)]
     draining = asyncio.Event()
@@ -167,6 +168,7 @@ def _frame(
 
 def _model_door(
     settings: Settings,
+    database: Database,
     objects: ObjectParts,
     serve: ServeDoor,
     ledger: Ledger,
@@ -179,6 +181,7 @@ def _model_door(
         version=objects.view.version_of,
         environment=model_environment(settings),
         ledger=ledger,
+        accounts=LedgerAccounts(database),
         platform=platform_limits(settings),
         skills=serve.skills,
         streams=streams,

@@ -29,19 +29,18 @@ from aspora.executor.plan import Plans
 from aspora.executor.results import Given
 from aspora.executor.skill_agent import AgentWorker
 from aspora.executor.trace import Trace
-from aspora.executor.work import Work
+from aspora.executor.work import ModelTerms, Work
 from aspora.kit.clock import Clock, SystemClock
 from aspora.ledger.local import LocalLedger
 from aspora.main.settings import Settings
-from aspora.main.spending import new_call_id, payer_of, platform_limits
-from aspora.main.wiring import sandbox_driver, shipped_catalog
+from aspora.main.spending import new_call_id, payer_of, platform_limits, skill_choice
+from aspora.main.wiring import sandbox_driver, shipped_catalog, shipped_routing
 from aspora.meta.errors import API_VERSION, NotFound, StatusError, Unavailable
 from aspora.meta.names import ExecutionId, NodeId
 from aspora.meta.objects import rfc3339
 from aspora.models.attempts import Attempts as ModelAttempts
 from aspora.models.client import HttpModelClient
 from aspora.models.failures import ModelNotConfigured
-from aspora.models.interface import Charge
 from aspora.models.limits import charge_of
 from aspora.records.rows import Claim, ExecutionEvent, ModelCall, Owner
 from aspora.skills import LoadedSkill, load_skill, unpack
@@ -100,15 +99,16 @@ class _Memory:
         self.calls.append(call)
 
 
-def _charges(settings: Settings) -> Callable[[Work], Charge]:
-    """Who pays: each run by itself, for its record has always the same id."""
-    runs = itertools.count(1)
+def _terms(settings: Settings) -> Callable[[Work], ModelTerms]:
+    """How each run calls models: it pays by itself, for its record has always the same id."""
+    runs, routing = itertools.count(1), shipped_routing()
 
-    def charge(work: Work) -> Charge:
+    def terms(work: Work) -> ModelTerms:
         payer = replace(payer_of(work), execution=f"{LOCAL_ID}-{next(runs)}")
-        return charge_of(payer, platform=platform_limits(settings), budget=work.plan.spec.model.cost_budget)
+        charge = charge_of(payer, platform=platform_limits(settings), budget=work.plan.spec.model.cost_budget)
+        return ModelTerms(skill_choice(work, routing).models, charge)
 
-    return charge
+    return terms
 
 
 def revision_of(skill: LoadedSkill) -> Wire:
@@ -220,7 +220,7 @@ async def open_runner(
             blobs=memory,
             handler=HandlerWorker(driver, driver_name=settings.sandbox_driver, blobs=memory, clock=clock),
             agent=AgentWorker(
-                models=HttpModelClient(models), book=memory, blobs=memory, clock=clock, charge_for=_charges(settings)
+                models=HttpModelClient(models), book=memory, blobs=memory, clock=clock, terms_for=_terms(settings)
             ),
             clock=clock,
         )
@@ -277,7 +277,9 @@ def model_problem(settings: Settings, spec: Mapping[str, Any]) -> str:
     if spec["runtime"].get("entryPoint"):
         return ""
     try:
-        shipped_catalog(settings).resolve([a for a in (spec["model"]["primary"], spec["model"].get("fallback")) if a])
+        model = spec["model"]
+        primary = model.get("primary") or shipped_routing().default_model
+        shipped_catalog(settings).resolve([a for a in (primary, model.get("fallback")) if a])
     except ModelNotConfigured as e:
         return e.message
     return ""

@@ -3,21 +3,28 @@
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
 
 from aspora.apis.domain import DomainSpec
+from aspora.apis.model_routing import DEFAULT_NAME as ROUTING
+from aspora.apis.model_routing import ModelRoutingSpec, TaskType
 from aspora.db.pool import Database
-from aspora.executor.work import Work
+from aspora.executor.work import ModelTerms, Work
 from aspora.kit.clock import Clock
 from aspora.kit.supervise import Loop, running_loops
 from aspora.ledger.escrow import Escrow
 from aspora.ledger.leases import Terms
 from aspora.main.settings import Settings
-from aspora.models.interface import Charge
+from aspora.models.choosing import Choice, Task, choose, complexity_of, routing_of
 from aspora.models.limits import Payer, PlatformLimits, charge_of
 from aspora.reconcile.informer import Informer
 
 EXECUTOR_TERMS = Terms(patience_seconds=15.0)
 """An execution that another executor had before waits until that one's lease is over."""
+
+
+_BYTES_PER_TOKEN: Final = 4
 
 
 def new_call_id() -> str:
@@ -65,17 +72,40 @@ def payer_of(work: Work) -> Payer:
     )
 
 
-def execution_charges(settings: Settings, domains: Informer) -> Callable[[Work], Charge]:
-    """Who pays for an execution's model calls, by the objects as they are now."""
+def task_of(work: Work) -> Task:
+    """What an execution asks of a model; tokens are estimated at one for each four bytes."""
+    told = len(str(work.input).encode())
+    tokens = ((work.folder / "SKILL.md").stat().st_size + told) // _BYTES_PER_TOKEN
+    return Task(
+        type=TaskType.SKILL_EXECUTION,
+        input_tokens=tokens,
+        complexity=complexity_of(input_tokens=tokens, tools=max(1, len(work.plan.tools))),
+        domain=work.claim.domain,
+        skill=work.claim.skill,
+    )
+
+
+def skill_choice(work: Work, routing: ModelRoutingSpec) -> Choice:
+    """Which models an execution asks: those that the skill names, else what the platform chooses."""
+    model = work.plan.spec.model
+    named = (model.primary, model.fallback) if model.primary else ()
+    return choose(named, task_of(work), routing=routing, fallback=model.fallback)
+
+
+def execution_terms(settings: Settings, domains: Informer, routings: Informer) -> Callable[[Work], ModelTerms]:
+    """How an execution calls models, by the objects as they are now."""
     platform = platform_limits(settings)
 
-    def charge(work: Work) -> Charge:
+    def terms(work: Work) -> ModelTerms:
+        choice = skill_choice(work, routing_of(routings.get(ROUTING)))
         domain = domains.get(work.claim.domain)
-        return charge_of(
+        charge = charge_of(
             payer_of(work),
             platform=platform,
             domain=None if domain is None else DomainSpec.model_validate(domain["spec"]),
             budget=work.plan.spec.model.cost_budget,
+            role=work.plan.spec.role,
         )
+        return ModelTerms(choice.models, replace(charge, route=choice.route))
 
-    return charge
+    return terms

@@ -107,7 +107,7 @@ class Attempts:
         Raises:
             ModelFailed: As `ModelClient.generate` says.
         """
-        endpoints = self._catalog().resolve(call.question.models)
+        endpoints = self._catalog().resolve(call.question.models, demands=call.charge.demands)
         if call.charge.is_capped:
             refuse_unpriced(endpoints)
         for endpoint in endpoints:
@@ -162,8 +162,9 @@ class Attempts:
         spending = await pay(self._ledger, attempt, call.charge, clock=self._clock, observe=call.observe)
         sending = Sending(
             endpoint=attempt.endpoint,
-            path=call.question.operation.value,
+            path=call.question.operation.path(attempt.endpoint),
             body=attempt.body,
+            call=spending.hold.id,
             timeout_seconds=min(float(attempt.endpoint.provider.timeout_seconds), self._seconds_left(call.question)),
             sent=SimpleNamespace(headers=False),
         )

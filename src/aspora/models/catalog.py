@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aspora.apis.domain import ModelPolicy
 from aspora.apis.model import ModelSpec
 from aspora.apis.provider import ProviderSpec
 from aspora.meta.names import did_you_mean
@@ -43,6 +44,34 @@ class _Missing:
     remedy: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """What a domain demands of the models and providers that its data goes to.
+
+    Attributes:
+        models: The aliases it allows; empty for all.
+        policy: What providers must promise.
+    """
+
+    models: frozenset[str] = frozenset()
+    policy: ModelPolicy = field(default_factory=ModelPolicy)
+
+    def objection(self, endpoint: Endpoint) -> str:
+        """Why an endpoint may not be asked, and what would do; "" when it may."""
+        provider, policy = endpoint.provider, self.policy
+        name, kept = f"Provider {endpoint.provider_name!r}", provider.data_policy.retention_days
+        if self.models and endpoint.alias not in self.models:
+            return f"use one that the domain allows: {', '.join(sorted(self.models))}"
+        if policy.regions and provider.region not in policy.regions:
+            return f"use a provider in {', '.join(policy.regions)}: {name} is in {provider.region or 'no known region'}"
+        if not policy.allows_training and provider.data_policy.trains:
+            return f"use a provider that does not train on data, which {name} may"
+        if policy.max_retention_days is not None and (kept is None or kept > policy.max_retention_days):
+            told = "for an unknown time" if kept is None else f"for {kept} days"
+            return f"use a provider that keeps data for at most {policy.max_retention_days} days: {name} does {told}"
+        return ""
+
+
 class Catalog:
     """The models and providers as they are now; immutable, made anew when an object changes.
 
@@ -75,16 +104,22 @@ class Catalog:
             )
         return spec
 
-    def resolve(self, aliases: Iterable[str]) -> list[Endpoint]:
-        """The endpoints to try, in order; aliases whose provider is not configured are left out.
+    def resolve(self, aliases: Iterable[str], *, demands: Demands | None = None) -> list[Endpoint]:
+        """The endpoints to try, in order; aliases whose provider is not configured, or not allowed, are left out.
+
+        Args:
+            aliases: In order.
+            demands: What whoever asks demands of models and providers; None: nothing.
 
         Raises:
-            ModelNotConfigured: An alias is unknown, or none of them has a configured provider; says what to set.
+            ModelNotConfigured: An alias is unknown, or none of them may be asked; says what to set.
         """
         endpoints: list[Endpoint] = []
         without: dict[str, list[str]] = {}
         for alias in dict.fromkeys(aliases):
             found = self._resolve_one(alias)
+            if isinstance(found, Endpoint) and demands is not None and (objection := demands.objection(found)):
+                found = _Missing(objection)
             if isinstance(found, _Missing):
                 without.setdefault(found.remedy, []).append(alias)
             else:

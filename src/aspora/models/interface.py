@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from aspora.ledger.interface import Attribution, Limit, Unit
+from aspora.models.catalog import Demands
 
 Message = Mapping[str, Any]
 """One message of a chat in OpenAI's form: `role`, `content`, and where they apply `tool_calls`, `tool_call_id`."""
@@ -40,11 +41,13 @@ class Charge:
         limits: All that it falls under; each attempt takes its part from all of them, or does not go out.
         attribution: Whose it is in reports.
         route: Why these models are asked; kept with each attempt.
+        demands: What the payer demands of the models and providers that are asked; None: nothing.
     """
 
     limits: tuple[Limit, ...] = ()
     attribution: Attribution = field(default_factory=Attribution)
     route: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    demands: Demands | None = None
 
     @property
     def is_capped(self) -> bool:
@@ -100,7 +103,7 @@ class ModelCost:
         source: Where it comes from.
         upstream_micro_usd: What the upstream said, when it was a usable number.
         priced_micro_usd: What the Model's prices give.
-        flags: CamelCase findings: `UsageMissing`, `Cut`, `Unpriced`, and those of `ledger.costs.book`.
+        flags: CamelCase findings: `UsageMissing`, `ModelDiffers`, `Cut`, `Unpriced`, and those of `ledger.costs.book`.
     """
 
     micro_usd: int | None

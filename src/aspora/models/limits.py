@@ -7,6 +7,7 @@ from aspora.apis.api_key import ApiKeySpec
 from aspora.apis.domain import DomainSpec
 from aspora.apis.skill_sections import CostBudget
 from aspora.ledger.interface import Attribution, Limit, Scope, ScopeKind, Unit, Window
+from aspora.models.catalog import Demands
 from aspora.models.interface import Charge
 
 
@@ -77,6 +78,7 @@ def charge_of(
     domain: DomainSpec | None = None,
     budget: CostBudget | None = None,
     key: ApiKeySpec | None = None,
+    role: str = "",
 ) -> Charge:
     """Everything that a call by this payer falls under; money first, then rates.
 
@@ -86,6 +88,7 @@ def charge_of(
         domain: The domain's spec; None where it has none.
         budget: The skill's own caps; None where no skill is concerned.
         key: The virtual key's spec; None where none is.
+        role: The skill's, by which a domain may allow models; "" where no skill is concerned.
     """
     wanted = (
         *_of_skill(budget),
@@ -96,6 +99,7 @@ def charge_of(
     )
     return Charge(
         limits=tuple(_tightest(_limits(payer, wanted))),
+        demands=None if domain is None else demands_of(domain, role=role),
         attribution=Attribution(
             domain=payer.domain,
             skill=payer.skill,
@@ -106,6 +110,11 @@ def charge_of(
             cost_center=(domain.cost_center or "") if domain is not None else "",
         ),
     )
+
+
+def demands_of(domain: DomainSpec, *, role: str) -> Demands:
+    """What a domain demands of models and providers."""
+    return Demands(models=frozenset(getattr(domain.models, role, ())), policy=domain.model_policy)
 
 
 _Wanted = tuple[ScopeKind, Window, int | None, Unit]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+from urllib.parse import quote
 
 from aspora.models.catalog import Endpoint
 from aspora.models.failures import ModelNotConfigured
@@ -13,10 +14,16 @@ from aspora.models.wire import endpoint_body
 
 
 class Operation(Enum):
-    """What upstreams do; the value is the path below their base URL."""
+    """What upstreams do."""
 
-    CHAT = "/chat/completions"
-    EMBEDDINGS = "/embeddings"
+    CHAT = "chat"
+    EMBEDDINGS = "embeddings"
+
+    def path(self, endpoint: Endpoint) -> str:
+        """Where an endpoint does it, below its base URL."""
+        provider = endpoint.provider
+        template = provider.chat_path if self is Operation.CHAT else provider.embeddings_path
+        return template.replace("{model}", quote(endpoint.upstream_id, safe=""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The money of one attempt: set aside before it goes out, booked when it is over, whatever came of it, once."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,7 @@ class Spending:
     def answered(self, raw_usage: Mapping[str, Any] | None, *, model: str) -> Answered:
         """It was answered."""
         usage = read_usage(raw_usage)
-        notes = () if usage is not None else ("UsageMissing",)
+        notes = (() if usage is not None else ("UsageMissing",)) + self._notes_on(model)
         cost = self._settle(
             "ok",
             raw_cost=(raw_usage or {}).get("cost"),
@@ -69,6 +70,11 @@ class Spending:
             notes=notes,
         )
         return Answered(usage, cost)
+
+    def _notes_on(self, model: str) -> tuple[str, ...]:
+        """Whether another model than the one that was asked for says that it answered; dated names are the same one."""
+        asked, told = (_bare(name) for name in (self.attempt.endpoint.upstream_id, model))
+        return ("ModelDiffers",) if told and asked not in told and told not in asked else ()
 
     def cut(self, outcome: str, message: str, *, output_bytes: int) -> None:
         """It was cut short after part of the answer had come: an upper bound of what was made till then is charged."""
@@ -199,6 +205,11 @@ def _refusal(error: StatusError, *, alias: str) -> failures.ModelFailed:
             return failures.RateLimited(told, retry_after_seconds=error.retry_after_seconds)
         case _:
             return failures.LedgerUnavailable(told, retry_after_seconds=error.retry_after_seconds)
+
+
+def _bare(model: str) -> str:
+    """A model's name without its maker and without what upstreams write differently."""
+    return re.sub(r"[^a-z0-9]", "", model.rpartition("/")[2].lower())
 
 
 def _source(booking: costs.Booking, *, is_counted: bool, has_price: bool) -> CostSource:

@@ -19,6 +19,8 @@ from aspora.models.wire import ErrorInBody, Malformed, load_json
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_ERROR_BYTES = 16 * 1024
 USER_AGENT = "aspora"
+CALL_HEADER = "X-Client-Request-Id"
+"""Source: OpenAI API reference, debugging requests: an id of the caller's own, kept by the upstream."""
 
 
 class Then(Enum):
@@ -68,6 +70,7 @@ class Sending:
         endpoint: Where to.
         path: Below the endpoint's base URL.
         body: The JSON body.
+        call: Our id of it, which the upstream may keep beside its own.
         timeout_seconds: From now to the last byte.
         sent: `sent.headers` becomes True once the request's headers have left.
     """
@@ -75,6 +78,7 @@ class Sending:
     endpoint: Endpoint
     path: str
     body: bytes
+    call: str
     timeout_seconds: float
     sent: SimpleNamespace
 
@@ -221,7 +225,7 @@ async def open_exchange(session: aiohttp.ClientSession, sending: Sending, *, now
         response = await session.post(
             f"{endpoint.base_url}{sending.path}",
             data=sending.body,
-            headers=_headers(endpoint),
+            headers={**_headers(endpoint), CALL_HEADER: sending.call},
             timeout=aiohttp.ClientTimeout(
                 total=sending.timeout_seconds, sock_connect=connect_seconds, ceil_threshold=math.inf
             ),
@@ -256,7 +260,8 @@ def _broken(error: Exception) -> str:
 def _headers(endpoint: Endpoint) -> dict[str, str]:
     headers = {**endpoint.provider.headers, "Content-Type": "application/json", "User-Agent": USER_AGENT}
     if endpoint.api_key is not None:
-        headers["Authorization"] = f"Bearer {endpoint.api_key}"
+        name = endpoint.provider.api_key_header
+        headers[name] = f"Bearer {endpoint.api_key}" if name.lower() == "authorization" else endpoint.api_key
     return headers
 
 

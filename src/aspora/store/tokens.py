@@ -44,6 +44,8 @@ def decode_token(token: str, *, query: str) -> PageStart:
         raw = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error):
         raise _bad_token() from None
+    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != token:
+        raise _bad_token()  # Spelled otherwise: decoders also take the other alphabet, and bits that encode nothing.
     body = raw[_CHECKSUM_BYTES:]
     if raw[:_CHECKSUM_BYTES] != _checksum(body):
         raise _bad_token()

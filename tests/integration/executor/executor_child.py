@@ -17,17 +17,17 @@ from aspora.db.pool import Database
 from aspora.executor.connectors import InstalledConnectors
 from aspora.executor.dead_man import NoDeadMan, dead_man
 from aspora.executor.process import CHANNELS, ExecutorConfig, ExecutorParts, run_executor
-from aspora.executor.work import Work
+from aspora.executor.work import ModelTerms, Work
 from aspora.kit.clock import SystemClock
 from aspora.kit.supervise import run_loops
 from aspora.main.executor_process import SWITCH_INTERVAL_SECONDS
-from aspora.main.spending import EXECUTOR_TERMS, open_escrow, payer_of
+from aspora.main.spending import EXECUTOR_TERMS, open_escrow, payer_of, skill_choice
+from aspora.main.wiring import shipped_routing
 from aspora.meta.errors import NotFound
 from aspora.models.attempts import Attempts
 from aspora.models.catalog import Catalog
 from aspora.models.client import HttpModelClient
 from aspora.models.defaults import default_objects
-from aspora.models.interface import Charge
 from aspora.models.limits import PlatformLimits, charge_of
 from aspora.sandbox.process.driver import ProcessDriver
 from aspora.skills.archive import ArchiveFile, unpack, write_archive
@@ -76,9 +76,10 @@ def digest_of_folder(folder: Path) -> str:
     return digest_of(write_archive(files).data)
 
 
-def charge(work: Work) -> Charge:
+def terms(work: Work) -> ModelTerms:
     budget = work.plan.spec.model.cost_budget
-    return charge_of(payer_of(work), platform=PlatformLimits(), budget=budget)
+    choice = skill_choice(work, shipped_routing())
+    return ModelTerms(choice.models, charge_of(payer_of(work), platform=PlatformLimits(), budget=budget))
 
 
 async def main(config: dict[str, Any]) -> None:
@@ -119,7 +120,7 @@ async def main(config: dict[str, Any]) -> None:
             blobs=store,
             driver=driver,
             models=HttpModelClient(attempts),
-            charge_for=charge,
+            terms_for=terms,
             connectors=connectors,
             dead_man=dead_man() if config["dies"] else NoDeadMan(),
             clock=clock,

@@ -17,9 +17,11 @@ from aspora.db.listen import Listener
 from aspora.db.pool import Database
 from aspora.gateway.objects.bootstrap import admin_key
 from aspora.kit.clock import SystemClock
+from aspora.ledger.local import LocalLedger
 from aspora.main.database_clock import DatabaseClock
 from aspora.main.gateway_process import _build
 from aspora.main.settings import Settings
+from aspora.main.spending import new_call_id
 from aspora.meta.names import NodeId
 from aspora.records.nodes import NodeFacts, Nodes
 from aspora.sealing.check import settle_key
@@ -67,7 +69,8 @@ async def gateway(database: Database, dsn: str, tmp_path: Path) -> Gateway:
     secret = new_key()
     keyring = Keyring(await settle_key(database, lambda: secret, new_key, place="a test"), lambda: secret)
     clock = await DatabaseClock.open(database, SystemClock())
-    built = _build(Settings(data_dir=tmp_path), database, Listener(dsn, []), artifacts, keyring, clock)
+    ledger = LocalLedger(clock=clock, new_id=new_call_id)
+    built = _build(Settings(data_dir=tmp_path), database, Listener(dsn, []), artifacts, keyring, clock, ledger)
     key = mint_key(KeyId("", "admin")).text
     await built.objects.bootstrap.run(shipped=[], keys=[admin_key(key)])
     made = Gateway(built.app, key)

@@ -23,7 +23,7 @@ async def test_defaults_become_explicit_and_stay_put(ports: AdmissionPorts, ask:
     plugin = Defaulting(ports)
     once = (await plugin.mutate(ask("Skill", skill()))).object
     assert once["spec"]["runtime"]["timeoutSeconds"] == 30
-    assert once["spec"]["model"]["primary"] == "claude-sonnet-4-5"
+    assert once["spec"]["model"]["primary"] == ""
     assert (await plugin.mutate(ask("Skill", once))).object == once
 
 

@@ -129,7 +129,7 @@ def test_a_plan_says_what_would_run(tmp_path: Path) -> None:
     assert "Model" not in rows(python)
     talk = rows(markdown, model_problem="set X", recorded=False)
     assert talk["Runs"] == "the agent loop over SKILL.md"
-    assert "claude-sonnet-4-5, then gpt-4o-mini" in talk["Model"]
+    assert "chosen by routing, then gpt-4o-mini" in talk["Model"]
     assert talk["Missing"] == "set X"
     assert talk["Recorded"] == "no"
 

@@ -6,13 +6,16 @@ import pytest
 
 from aspora.apis.decode import decode
 from aspora.apis.model import KIND as MODEL
+from aspora.apis.model_routing import KIND as MODEL_ROUTING
 from aspora.apis.provider import KIND as PROVIDER
 from aspora.meta.errors import Invalid
 from aspora.models.catalog import Catalog
 from aspora.models.defaults import default_objects
 from aspora.models.failures import ModelNotConfigured
 
-ALIASES = ["claude-haiku-4-5", "claude-opus-4-6", "claude-sonnet-4-5", "gemini-2.0-flash", "gpt-4o", "gpt-4o-mini"]
+ALIASES = ["claude-haiku-4-5", "claude-opus-4-6", "claude-sonnet-4-5", "gemini-2.0-flash", "gpt-4o", "gpt-4o-mini"] + [
+    f"text-embedding-3-{size}" for size in ("large", "small")
+]
 
 
 def catalog(environment: dict[str, str], *more: dict[str, Any]) -> Catalog:
@@ -25,7 +28,7 @@ def catalog(environment: dict[str, str], *more: dict[str, Any]) -> Catalog:
 
 
 def test_the_shipped_objects_are_valid_and_complete() -> None:
-    kinds = {"Model": MODEL, "Provider": PROVIDER}
+    kinds = {"Model": MODEL, "Provider": PROVIDER, "ModelRouting": MODEL_ROUTING}
     for obj in default_objects():
         decode(kinds[obj["kind"]], obj)
     assert catalog({}).aliases == ALIASES

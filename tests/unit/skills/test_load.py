@@ -113,7 +113,7 @@ def test_skill_md_alone_is_a_skill_with_safe_defaults(make_skill: MakeSkill) -> 
         "durable": False,
     }
     assert skill.spec["model"] == {
-        "primary": "claude-sonnet-4-5",
+        "primary": "",
         "fallback": "gpt-4o-mini",
         "temperatureMilli": 700,
         "maxOutputTokens": 4096,

@@ -21,7 +21,10 @@ log = get_logger(__name__)
 
 Wire = Mapping[str, Any]
 
-HOT_KINDS = ("ApiKey", "Role", "RoleBinding", "Domain", "Skill", "Revision", "Route", "Model", "Provider")
+HOT_KINDS = (
+    *("ApiKey", "Role", "RoleBinding", "Domain", "Skill", "Revision", "Route"),
+    *("Model", "Provider", "ModelRouting"),
+)
 MAX_AGE_SECONDS = 1.0
 PAGE_LIMIT = 1000
 

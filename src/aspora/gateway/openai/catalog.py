@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from aspora.access.interface import ObjectReader
+from aspora.apis.model_routing import DEFAULT_NAME
 from aspora.models.catalog import Catalog
+from aspora.models.choosing import routing_of
 
-KINDS: Final = ("Model", "Provider")
+KINDS: Final = ("Model", "Provider", "ModelRouting")
 
 
 class ViewCatalog:
@@ -26,6 +28,8 @@ class ViewCatalog:
         self._environment = environment
         self._catalog: Catalog | None = None
         self._made_from: int | None = None
+        self.routing = routing_of(None)
+        """How models are chosen, as of the last refresh."""
 
     async def refresh(self) -> Catalog:
         """The catalogue as it is now.
@@ -35,7 +39,8 @@ class ViewCatalog:
         """
         version = self._version()
         if self._catalog is None or version is None or version != self._made_from:
-            models, providers = [await self._reader.list(kind, domain="") for kind in KINDS]
+            models, providers, routings = [await self._reader.list(kind, domain="") for kind in KINDS]
+            self.routing = routing_of(next((o for o in routings if o["metadata"]["name"] == DEFAULT_NAME), None))
             self._catalog = Catalog(models, providers, environment=self._environment)
             self._made_from = version
         return self._catalog

@@ -1,13 +1,14 @@
 """The handlers of `/v1`."""
 
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from aspora.access.interface import Caller
+from aspora.apis.model_routing import TaskType
 from aspora.gateway.framing import SSE
 from aspora.gateway.http import allow_body, caller_of, json_response, printable, read_json_object
 from aspora.gateway.openai.catalog import ViewCatalog
@@ -26,6 +27,8 @@ from aspora.gateway.streams import LinesResponse, Streams
 from aspora.kit.clock import Clock
 from aspora.meta.errors import BadRequest, NotFound
 from aspora.meta.names import did_you_mean
+from aspora.models.budget_view import BudgetView
+from aspora.models.choosing import AUTO, Task, choose, complexity_of, needs_budget
 from aspora.models.failures import ModelFailed
 from aspora.models.interface import Charge, ModelAttempt
 from aspora.models.passage import LiveStream, Passage, Passed
@@ -34,6 +37,7 @@ from aspora.telemetry.names import MODEL_CALLS, MODEL_COST, MODEL_SECONDS
 
 T = TypeVar("T")
 
+TASK_HEADER: Final = "x-aspora-task"
 DEADLINE_SECONDS: Final = 60.0
 """For an answer to begin, with all its attempts."""
 
@@ -57,6 +61,7 @@ class ModelHandlers:
     passage: Passage
     catalog: ViewCatalog
     payers: Payers
+    budgets: BudgetView
     skills: SkillRuns
     streams: Streams
     clock: Clock
@@ -68,8 +73,8 @@ class ModelHandlers:
         chat = read_chat(await read_json_object(request))
         if chat.skill is not None:
             return await self._ask_skill(request, chat, *chat.skill)
-        models = (chat.model,)
-        charge = await self._charge(request, models)
+        charge = await self._charge(request, (chat.model, *chat.fallbacks), _task(request, chat))
+        models = tuple(charge.route["models"])
         if charge.is_capped and chat.unbounded:
             raise BadRequest(f"under a cap on cost this can't be asked for: {chat.unbounded}; leave it out")
         question = chat.question(models, deadline=self.clock.monotonic() + DEADLINE_SECONDS)
@@ -87,8 +92,8 @@ class ModelHandlers:
         """Answer with vectors."""
         allow_body(request.scope, MAX_BODY_BYTES)
         model, body = read_embeddings_request(await read_json_object(request))
-        charge = await self._charge(request, (model,))
-        question = embeddings_question(model, body, deadline=self.clock.monotonic() + DEADLINE_SECONDS)
+        charge = await self._charge(request, (model,), Task(type=TaskType.EMBEDDING))
+        question = embeddings_question(charge.route["models"], body, deadline=self.clock.monotonic() + DEADLINE_SECONDS)
         passed = await self._asked(request, self.passage.whole(question, charge=charge, observe=self._observe))
         return self._whole(passed)
 
@@ -110,11 +115,16 @@ class ModelHandlers:
         allowed = await self.payers.allowed_models(caller_of(request))
         return [alias for alias in aliases if not allowed or alias in allowed]
 
-    async def _charge(self, request: Request, models: tuple[str, ...]) -> Charge:
+    async def _charge(self, request: Request, named: tuple[str, ...], task: Task) -> Charge:
+        """Who pays, and for which models: those that are named, else what suits the task."""
         await self.catalog.refresh()
-        return await self.payers.charge(
-            caller_of(request), domain=request.headers.get(DOMAIN_HEADER, ""), models=models
-        )
+        paying = await self.payers.paying(caller_of(request), domain=request.headers.get(DOMAIN_HEADER, ""))
+        routing = self.catalog.routing
+        left = await self.budgets.left(paying.charge.limits) if needs_budget(routing) else None
+        task = replace(task, domain=paying.charge.attribution.domain, skill=paying.charge.attribution.skill)
+        choice = choose(named if named[0] != AUTO else paying.skill_models, task, routing=routing, left=left)
+        paying.require_allowed(choice.models)
+        return replace(paying.charge, route=choice.route)
 
     async def _asked(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
         """The answer, while the client is there to take it."""
@@ -153,6 +163,25 @@ class ModelHandlers:
         self.metrics.histogram(MODEL_SECONDS).labels(attempt.provider, attempt.alias).observe(
             attempt.duration_ms / 1000
         )
+
+
+def _task(request: Request, chat: ChatRequest) -> Task:
+    """What is asked, as rules see it.
+
+    Raises:
+        BadRequest: The header names no type of task.
+    """
+    named = request.headers.get(TASK_HEADER, TaskType.SKILL_EXECUTION.value)
+    if named not in set(TaskType):
+        known = ", ".join(TaskType)
+        raise BadRequest(f"{TASK_HEADER} is {printable(named)!r}, which is no type of task; use one of: {known}")
+    tools: Any = chat.body.get("tools") or ()
+    return Task(
+        type=TaskType(named),
+        input_tokens=chat.tokens,
+        complexity=complexity_of(input_tokens=chat.tokens, tools=len(tools)),
+        requires_reasoning=chat.reasons or named == TaskType.COMPLEX_REASONING,
+    )
 
 
 def _who(alias: str, provider: str) -> dict[str, str]:

@@ -1,20 +1,49 @@
 """From a caller's key to who pays for a model call, and to what may be called with it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from aspora.access.authorize import authorize
 from aspora.access.interface import Caller, ObjectReader
 from aspora.access.keys import KeyId
 from aspora.apis.api_key import ApiKeySpec
 from aspora.apis.domain import DomainSpec
-from aspora.apis.skill_sections import CostBudget
+from aspora.apis.skill import SkillSpec
 from aspora.meta.errors import BadRequest, Forbidden
 from aspora.models.interface import Charge
 from aspora.models.limits import Payer, PlatformLimits, charge_of
 
 PLURAL: Final = "calls"
 DOMAIN_HEADER: Final = "x-aspora-domain"
+
+
+@dataclass(frozen=True, slots=True)
+class Paying:
+    """Who pays, and what they may call.
+
+    Attributes:
+        key: The key's id.
+        allowed: Models that may be called with it; empty for all.
+        skill_models: Those that the key's skill names.
+    """
+
+    key: str
+    charge: Charge
+    allowed: tuple[str, ...]
+    skill_models: tuple[str, ...]
+
+    def require_allowed(self, models: Sequence[str]) -> None:
+        """See that the key may call all of these.
+
+        Raises:
+            Forbidden: It may not.
+        """
+        for model in models:
+            if self.allowed and model not in self.allowed:
+                raise Forbidden(
+                    f"key {self.key!r} may not call model {model!r}; it may call: {', '.join(self.allowed)}"
+                )
 
 
 class Payers:
@@ -29,39 +58,35 @@ class Payers:
         self._reader = reader
         self._platform = platform
 
-    async def charge(self, caller: Caller, *, domain: str, models: tuple[str, ...]) -> Charge:
-        """Who pays for a call of these models.
+    async def paying(self, caller: Caller, *, domain: str) -> Paying:
+        """Who pays for a call.
 
         Args:
             caller: Who asks.
             domain: The one they name; "": the key's own.
-            models: All that may answer.
 
         Raises:
             BadRequest: The key reaches several domains and none is named.
-            Forbidden: The caller may not call models there, or not these with this key.
+            Forbidden: The caller may not call models there.
             NotFound: No such domain, or none they may see.
         """
         key = await self._key(caller)
         home = _domain_of(caller, key, domain)
         authorize(caller, "create", PLURAL, home or None)
-        if key is not None and key.models:
-            _require_allowed(key.models, models)
         found = await self._reader.get("Domain", home) if home else None
-        skill = await self._reader.get("Skill", key.skill, domain=home) if key is not None and key.skill else None
-        return charge_of(
-            Payer(
-                domain=home,
-                skill=(key.skill or "") if key is not None else "",
-                user=caller.name,
-                trigger="api",
-                key=caller.key,
-            ),
+        name = (key.skill or "") if key is not None else ""
+        skill = await self._reader.get("Skill", name, domain=home) if name else None
+        spec = SkillSpec.model_validate(skill["spec"]) if skill is not None else None
+        charge = charge_of(
+            Payer(domain=home, skill=name, user=caller.name, trigger="api", key=caller.key),
             platform=self._platform,
             domain=None if found is None else DomainSpec.model_validate(found["spec"]),
-            budget=_budget_of(skill),
+            budget=None if spec is None else spec.model.cost_budget,
             key=key,
+            role="" if spec is None else spec.role,
         )
+        named = () if spec is None or not spec.model.primary else (spec.model.primary, spec.model.fallback)
+        return Paying(caller.key, charge, tuple(key.models) if key is not None else (), named)
 
     async def allowed_models(self, caller: Caller) -> list[str]:
         """The models that may be called with the caller's key; empty for all."""
@@ -74,13 +99,6 @@ class Payers:
             return None
         found = await self._reader.get("ApiKey", key_id.name, domain=key_id.domain)
         return None if found is None else ApiKeySpec.model_validate(found["spec"])
-
-
-def _budget_of(skill: Mapping[str, Any] | None) -> CostBudget | None:
-    """The skill's own caps; that of an execution has no effect where there is none."""
-    if skill is None:
-        return None
-    return CostBudget.model_validate(skill["spec"].get("model", {}).get("costBudget", {}))
 
 
 def _domain_of(caller: Caller, key: ApiKeySpec | None, named: str) -> str:
@@ -103,9 +121,3 @@ def _domain_of(caller: Caller, key: ApiKeySpec | None, named: str) -> str:
             f"key {caller.key!r} reaches several domains; name the one that pays in the header {DOMAIN_HEADER}"
         )
     return reached[0] if reached else ""
-
-
-def _require_allowed(allowed: Sequence[str], models: tuple[str, ...]) -> None:
-    for model in models:
-        if model not in allowed:
-            raise Forbidden(f"this key may not call model {model!r}; it may call: {', '.join(allowed)}")

@@ -1,6 +1,7 @@
 """Requests in OpenAI's form, checked as far as money and routing need it; the rest is the upstream's to judge. Pure."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +16,6 @@ MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 UNBOUNDED: Final[Mapping[str, str]] = {
     "audio": "spoken answers are priced apart",
     "modalities": "answers that are no text are priced apart",
-    "models": "another model has another price",
     "plugins": "plugins are priced apart",
     "provider": "another provider has another price",
     "route": "another model has another price",
@@ -24,7 +24,8 @@ UNBOUNDED: Final[Mapping[str, str]] = {
 }
 """What makes a call cost more than its tokens, so that no upper bound can be set aside for it."""
 
-_OURS: Final = frozenset({"model", "max_tokens", "max_completion_tokens", "stream", "stream_options"})
+_BYTES_PER_TOKEN: Final = 4
+_OURS: Final = frozenset({"model", "max_tokens", "max_completion_tokens", "stream", "stream_options", "models"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,19 @@ class ChatRequest:
     """A request for an answer.
 
     Attributes:
-        model: As the caller names it.
+        model: As the caller names it; `auto` for what suits the task.
+        fallbacks: Tried after it, in order.
+        tokens: Estimated input, one for each four bytes.
+        reasons: The caller asks for reasoning.
         shows_usage: Whether a stream ends with the event of token counts.
         unbounded: Why its cost can't be bounded; "" when it can.
     """
 
     model: str
+    fallbacks: tuple[str, ...]
     body: Mapping[str, Any]
+    tokens: int
+    reasons: bool
     max_output_tokens: int
     choices: int
     streams: bool
@@ -90,6 +97,9 @@ def read_chat(body: Mapping[str, Any]) -> ChatRequest:
         raise BadRequest("'stream_options' must be an object like with include_usage; or leave it out")
     return ChatRequest(
         model=_model(body),
+        fallbacks=_fallbacks(body),
+        tokens=len(json.dumps([messages, body.get("tools")], default=str)) // _BYTES_PER_TOKEN,
+        reasons=bool(body.get("reasoning_effort") or body.get("reasoning")),
         body={name: value for name, value in body.items() if name not in _OURS},
         max_output_tokens=_max_output(body),
         choices=_whole(body, "n", default=1, most=MAX_CHOICES),
@@ -110,9 +120,11 @@ def read_embeddings_request(body: Mapping[str, Any]) -> tuple[str, Mapping[str, 
     return _model(body), {name: value for name, value in body.items() if name != "model"}
 
 
-def embeddings_question(model: str, body: Mapping[str, Any], *, deadline: float) -> Question:
+def embeddings_question(models: Sequence[str], body: Mapping[str, Any], *, deadline: float) -> Question:
     """The same for whichever endpoint answers."""
-    return Question(models=(model,), body=body, operation=Operation.EMBEDDINGS, max_output_tokens=0, deadline=deadline)
+    return Question(
+        models=tuple(models), body=body, operation=Operation.EMBEDDINGS, max_output_tokens=0, deadline=deadline
+    )
 
 
 def _model(body: Mapping[str, Any]) -> str:
@@ -120,6 +132,14 @@ def _model(body: Mapping[str, Any]) -> str:
     if not isinstance(model, str) or not model:
         raise BadRequest("'model' must be the name of a model, or 'skill:DOMAIN/NAME'; GET /v1/models lists them")
     return model
+
+
+def _fallbacks(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """More models to try, as OpenRouter's clients send them."""
+    given: Any = body.get("models") or []
+    if not isinstance(given, list) or not all(isinstance(name, str) and name for name in given):  # pyright: ignore[reportUnknownVariableType]
+        raise BadRequest("'models' must be a list of names of models to try in order; correct it, or leave it out")
+    return tuple(given)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _flag(body: Mapping[str, Any], name: str) -> bool:

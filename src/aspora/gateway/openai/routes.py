@@ -11,8 +11,9 @@ from aspora.gateway.openai.handlers import ModelHandlers, SkillRuns
 from aspora.gateway.openai.payers import Payers
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import Clock
-from aspora.ledger.interface import Ledger
+from aspora.ledger.interface import Accounts, Ledger
 from aspora.models.attempts import Attempts
+from aspora.models.budget_view import BudgetView
 from aspora.models.limits import PlatformLimits
 from aspora.models.passage import Passage
 from aspora.telemetry.metrics import Metrics
@@ -26,6 +27,7 @@ class ModelDoor:
         version: A number that changes with any object of the kinds given; None while that isn't known.
         environment: Where providers find their URLs and keys.
         ledger: Pays.
+        accounts: What is left, for rules that ask.
         platform: Limits of all domains together.
         skills: Runs skills for `skill:` models.
     """
@@ -37,6 +39,7 @@ class ModelDoor:
         version: Callable[..., int | None],
         environment: Mapping[str, str],
         ledger: Ledger,
+        accounts: Accounts,
         platform: PlatformLimits,
         skills: SkillRuns,
         streams: Streams,
@@ -49,6 +52,7 @@ class ModelDoor:
             passage=Passage(self._attempts),
             catalog=catalog,
             payers=Payers(reader, platform=platform),
+            budgets=BudgetView(accounts, clock),
             skills=skills,
             streams=streams,
             clock=clock,

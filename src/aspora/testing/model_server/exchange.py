@@ -134,6 +134,9 @@ class Exchange:
         del payload["usage"]
         return web.json_response(payload, headers=HEADERS)
 
+    async def not_streamed(self, _: Fault) -> web.StreamResponse:
+        return web.json_response(self._payload(), headers=HEADERS)
+
     async def slow(self, fault: Fault) -> web.StreamResponse:
         pieces = self._lines() if self._streams else [json.dumps(self._payload()).encode()]
         return await self._send(pieces, delay_seconds=fault.delay_seconds)
@@ -158,6 +161,7 @@ FAULTS: Mapping[str, Callable[[Exchange, Fault], Awaitable[web.StreamResponse]]]
     "broken_json": Exchange.broken_json,
     "malformed_sse": Exchange.malformed_sse,
     "missing_usage": Exchange.missing_usage,
+    "not_streamed": Exchange.not_streamed,
     "slow": Exchange.slow,
     "huge": Exchange.huge,
 }

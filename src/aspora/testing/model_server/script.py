@@ -53,10 +53,11 @@ FaultKind = Literal[
     "broken_json",  # 200 with half a JSON document; in a stream: a data line that is no JSON
     "malformed_sse",  # 200 with lines that are no server-sent events; plain: a JSON document of the wrong shape
     "missing_usage",  # an answer without `usage`
+    "not_streamed",  # an answer in one piece, whatever was asked for
     "slow",  # an answer, `delay_seconds` before each piece
     "huge",  # 200 with an answer padded by `huge_bytes`
 ]
-AFTER_ANSWER: frozenset[FaultKind] = frozenset({"reset_mid_stream", "missing_usage", "slow", "huge"})
+AFTER_ANSWER: frozenset[FaultKind] = frozenset({"reset_mid_stream", "missing_usage", "not_streamed", "slow", "huge"})
 
 
 class ScriptInvalid(ValueError):
