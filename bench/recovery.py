@@ -88,9 +88,10 @@ def _one(api: Api, *, durable: bool, into_lease_seconds: float) -> float:
     return taken
 
 
-def _deploy(aspora: Installation, folder: Path) -> None:
+def deploy(aspora: Installation, folder: Path, handler: str) -> None:
+    """Apply the skill that waits, with that handler."""
     aspora.call("create", "skill", "bench/waits", "--lang", "python", "--path", str(folder))
-    (folder / "bench" / "waits" / "code" / "handler.py").write_text(HANDLER)
+    (folder / "bench" / "waits" / "code" / "handler.py").write_text(handler)
     aspora.call("apply", "-f", str(folder))
 
 
@@ -103,7 +104,7 @@ def measure_recovery(*, rounds: int = ROUNDS) -> dict[str, list[float]]:
     taken: dict[str, list[float]] = {"inline": [], "durable": []}
     try:
         aspora.start()
-        _deploy(aspora, folder / "skills")
+        deploy(aspora, folder / "skills", HANDLER)
         url, _ = aspora.endpoint
         api = Api(url, (aspora.data_dir / "admin.key").read_text().strip())
         for n in range(rounds):
