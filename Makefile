@@ -84,6 +84,7 @@ docs: $(STAMP) ## Write the reference pages anew from the code
 .PHONY: bench
 bench: $(STAMP) ## Print the figures with machine, versions and disk beside them
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.cancel
 
 .PHONY: bench-store
 bench-store: $(STAMP) ## Print the figures of the store, its watches and lists
