@@ -3,12 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 
 from aspora.db.pool import Database, Row
 from aspora.db.queries import Queries
-from aspora.ledger.interface import AccountKey, Fired, Hold, Scope, ScopeKind, Swept, Unit, Window
+from aspora.ledger.interface import AccountKey, Hold, Swept
 
 _queries = Queries.load("aspora.ledger", "ledger.sql")
 _MOST_TEXT = 200
@@ -35,13 +34,16 @@ class Answers:
     """What a settling statement says.
 
     Attributes:
-        known: Calls that had an intent, `open` or `in_doubt`.
+        known: For each item, whether its call had an intent still.
+        fired: How many thresholds were passed; they wait to be told.
         paused: Accounts that are.
+        throttled: Accounts that are.
     """
 
-    known: Mapping[str, str]
-    fired: tuple[Fired, ...]
+    known: tuple[bool, ...]
+    fired: int
     paused: tuple[int, ...]
+    throttled: tuple[int, ...]
 
 
 class Books:
@@ -84,7 +86,9 @@ class Books:
         """Say what is known of calls; see the function."""
         async with self._database.connection() as connection:
             answer = await _queries.fetch_value(connection, "settle", items=json.dumps(items))
-        return Answers(answer["known"], fired_of(answer["fired"]), tuple(answer["paused"]))
+        places = frozenset(answer["known"])
+        known = tuple(place in places for place in range(1, len(items) + 1))
+        return Answers(known, answer["fired"], tuple(answer["paused"]), tuple(answer["throttled"]))
 
     async def give_back(self, epoch: int, amounts: Mapping[int, int]) -> bool:
         """Return parts of leases, by account; False: the holder's time is over."""
@@ -102,25 +106,7 @@ class Books:
         """End one holder whose time is over, or `own`; None: there was none."""
         async with self._database.connection() as connection:
             answer = await _queries.fetch_value(connection, "sweep", own=own)
-        return None if answer is None else Swept(answer["epoch"], answer["doubted"], fired_of(answer["fired"]))
-
-
-def fired_of(told: Sequence[Mapping[str, Any]]) -> tuple[Fired, ...]:
-    """Thresholds as the functions tell them."""
-    return tuple(
-        Fired(
-            AccountKey(
-                Scope(ScopeKind(row["scope_kind"]), row["scope_name"]),
-                Window(row["window_kind"]),
-                datetime.fromisoformat(row["window_start"]),
-                Unit.MICRO_USD,
-            ),
-            row["percent"],
-            row["spent"],
-            row["cap"],
-        )
-        for row in told
-    )
+        return None if answer is None else Swept(answer["epoch"], answer["doubted"], len(answer["fired"]))
 
 
 def plain(text: str) -> str:

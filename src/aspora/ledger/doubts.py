@@ -39,8 +39,8 @@ class LedgerDoubts:
         if hold is not None:
             booking = costs.book(settlement, hold_micro_usd=hold)
             answers = await self._books.settle([items.settling(call, settlement, booking, act="reconcile")])
-            if call in answers.known:
-                return Settled(booking.cost_micro_usd, booking.source, booking.findings, True, answers.fired)
+            if answers.known[0]:
+                return Settled(booking.cost_micro_usd, booking.source, booking.findings, True)
         raise NotFound(f"no call {call!r} is in doubt: it is settled or still under way; list those that are")
 
 

@@ -1,6 +1,7 @@
 """The ledger of one process: reserves from leases in memory, and has calls share statements and flushes."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from aspora.kit.supervise import wait_for_event
 from aspora.ledger import costs, items
 from aspora.ledger.books import Answers, Books
 from aspora.ledger.groups import Group
-from aspora.ledger.interface import CallId, Fired, Hold, Reservation, Settled, Settlement
+from aspora.ledger.interface import CallId, Hold, Reservation, Settled, Settlement
 from aspora.ledger.leases import Leases, Terms
 from aspora.ledger.windows import needs_of
 from aspora.meta.errors import Conflict, StatusError, Timeout, Unavailable
@@ -34,11 +35,11 @@ class _Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """What is said of a hold's call; `answer` makes the caller's answer of whether that was new, and what fired."""
+    """What is said of a hold's call; `answer` makes the caller's answer of whether that was new."""
 
     hold: Hold
     item: Mapping[str, Any]
-    answer: Callable[[bool, tuple[Fired, ...]], Any]
+    answer: Callable[[bool], Any]
     due: float = 0.0
 
     @property
@@ -115,19 +116,19 @@ class Escrow:
 
     def settle(self, hold: Hold, settlement: Settlement) -> asyncio.Future[Settled]:
         """Book what a call cost."""
-        if self._stages.get(hold.id) is _Stage.RESERVED:
-            raise ValueError(f"call {hold.id!r} has no intent; release it, or intend before it goes out")
+        self._require_intent(hold)
         wanted = hold.reservation
         booking = costs.book(settlement, hold_micro_usd=wanted.hold_micro_usd, is_bounded=wanted.is_bounded)
 
-        def answer(is_new: bool, fired: tuple[Fired, ...]) -> Settled:
-            return Settled(booking.cost_micro_usd, booking.source, booking.findings, is_new, fired)
+        def answer(is_new: bool) -> Settled:
+            return Settled(booking.cost_micro_usd, booking.source, booking.findings, is_new)
 
         return self._put(_Ending(hold, items.settling(hold.id, settlement, booking), answer))
 
-    def doubt(self, hold: Hold) -> asyncio.Future[tuple[Fired, ...]]:
+    def doubt(self, hold: Hold) -> asyncio.Future[None]:
         """Charge a call in full until it is reconciled."""
-        return self._put(_Ending(hold, items.doubting(hold.id), _fired_alone))
+        self._require_intent(hold)
+        return self._put(_Ending(hold, items.doubting(hold.id), _nothing))
 
     def release(self, hold: Hold) -> asyncio.Future[None]:
         """Give a hold back whose call never went out."""
@@ -144,6 +145,7 @@ class Escrow:
     async def close(self, *, grace_seconds: float = 10.0) -> None:
         """Settle what was told and give all back; what can't be written in time is in doubt when the lease ends."""
         self._stopping.set()
+        self._release_late(math.inf)
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
                 await self._intents.drain()
@@ -155,15 +157,23 @@ class Escrow:
 
     async def _tick(self) -> None:
         now = self._clock.monotonic()
-        due = [ending for ending in self._late if ending.due <= now]
-        self._late = [ending for ending in self._late if ending.due > now]
-        for ending in due:
-            self._endings.put(ending)
+        self._release_late(now)
         await self._leases.tick()
         if now >= self._sweep_at:
             self._sweep_at = now + self._terms.ttl_seconds
             while swept := await self._books.sweep():
                 _log.warning("lease of a dead process ended", epoch=swept.epoch, doubted=swept.doubted)
+
+    def _release_late(self, now: float) -> None:
+        """Say again those releases that were put off until now."""
+        due = [ending for ending in self._late if ending.due <= now]
+        self._late = [ending for ending in self._late if ending.due > now]
+        for ending in due:
+            self._endings.put(ending)
+
+    def _require_intent(self, hold: Hold) -> None:
+        if self._stages.get(hold.id) is _Stage.RESERVED:
+            raise ValueError(f"call {hold.id!r} has no intent; release it, or intend before it goes out")
 
     def _is_good(self, hold: Hold) -> bool:
         return hold.id not in self._ending and hold.epoch == self._leases.epoch and self._leases.is_usable()
@@ -193,20 +203,14 @@ class Escrow:
         await self._intents.present_batch()
         sure = [ending for ending in endings if not self._put_off(ending)]
         if not sure:
-            return [ending.answer(False, ()) for ending in endings]
+            return [ending.answer(False) for ending in endings]
         async with self._leases.lock:
             answers = await self._until_answered([ending.item for ending in sure])
             for ending in sure:
                 self._leave(ending)
             self._leases.purse.stop(answers.paused)
-        fired = list(answers.fired)
-        told: list[Any] = []
-        for ending in endings:
-            keys = {part.key for part in ending.hold.parts}
-            own = tuple(f for f in fired if f.key in keys)
-            fired = [f for f in fired if f.key not in keys]
-            told.append(ending.answer(ending.hold.id in answers.known, own))
-        return told
+        known = dict(zip(map(id, sure), answers.known, strict=True))
+        return [ending.answer(known.get(id(ending), False)) for ending in endings]
 
     def _put_off(self, ending: _Ending) -> bool:
         """Whether to wait until an intent can't come any more: then its hold may be used again, not before."""
@@ -238,9 +242,5 @@ class Escrow:
             self._leases.purse.settle(hold.parts)
 
 
-def _fired_alone(_is_new: bool, fired: tuple[Fired, ...]) -> tuple[Fired, ...]:
-    return fired
-
-
-def _nothing(_is_new: bool, _fired: tuple[Fired, ...]) -> None:
+def _nothing(_is_new: bool) -> None:
     return None

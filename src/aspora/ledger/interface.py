@@ -186,30 +186,18 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Fired:
-    """A threshold that was passed: 80, 95 or 100 percent. It is told once a window, and kept in a row."""
-
-    key: AccountKey
-    percent: int
-    spent: int
-    cap: int
-
-
-@dataclass(frozen=True, slots=True)
 class Settled:
     """What was booked.
 
     Attributes:
         findings: CamelCase: `CostMissing`, `CostInvalid`, `CostDrift`, `CostClamped`, `Overrun`.
         is_new: False when the call was settled before; then nothing was booked now.
-        fired: Thresholds passed by the statement that booked this call and maybe others; each is told to one caller.
     """
 
     cost_micro_usd: int
     source: CostSource
     findings: tuple[str, ...]
     is_new: bool
-    fired: tuple[Fired, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,11 +236,16 @@ class DoubtfulCall:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What became of a holder whose time was over."""
+    """What became of a holder whose time was over.
+
+    Attributes:
+        doubted: Calls that are in doubt now.
+        fired: How many thresholds were passed by that.
+    """
 
     epoch: int
     doubted: int
-    fired: tuple[Fired, ...]
+    fired: int
 
 
 class Ledger(Protocol):
@@ -284,7 +277,7 @@ class Ledger(Protocol):
         """Book what a call cost; done by and by, whether anybody awaits it or not. Right after `doubt` too."""
         ...
 
-    def doubt(self, hold: Hold) -> Future[tuple[Fired, ...]]:
+    def doubt(self, hold: Hold) -> Future[None]:
         """Charge a call in full until it is reconciled: it may have gone out, and nobody knows what it cost."""
         ...
 

@@ -1,4 +1,5 @@
--- The ledger. What touches several tables at once is a function of migration 0011_ledger, one round trip each.
+-- The ledger. What touches several tables at once is a function, one round trip each, of migration 0011_ledger but for
+--   0012  aspora_ledger_settle, aspora_ledger_settle_turn, aspora_ledger_is_near_cap
 
 -- name: register_holder
 insert into ledger_holders (name, expires_at)
