@@ -139,5 +139,19 @@ def _intent(hold: Hold) -> dict[str, Any]:
         "model": plain(wanted.model),
         "provider": plain(wanted.provider),
         "attribution": {name: plain(text) for name, text in asdict(wanted.attribution).items()},
+        "route": _plain_json(wanted.route),
         "reserved_at": hold.reserved_at.isoformat(),
     }
+
+
+def _plain_json(value: Any) -> Any:
+    """A value whose texts any column takes."""
+    match value:
+        case str():
+            return plain(value)
+        case Mapping():
+            return {plain(str(name)): _plain_json(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_plain_json(inner) for inner in value]
+        case _:
+            return value

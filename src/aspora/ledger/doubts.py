@@ -52,4 +52,5 @@ def _call(row: Row) -> DoubtfulCall:
         provider=row["provider"],
         reserved_at=row["reserved_at"],
         attribution=Attribution(**row["attribution"]),
+        route=row["route"],
     )

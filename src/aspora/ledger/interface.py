@@ -117,6 +117,7 @@ class Reservation:
         provider: Name of the Provider.
         is_bounded: False: nobody can say what it may cost, the hold is 0, and no limit in money has a cap; whatever it
             costs is then booked, and is no overrun.
+        route: Why it goes there: small, and JSON; kept with the call.
     """
 
     limits: tuple[Limit, ...]
@@ -126,6 +127,7 @@ class Reservation:
     provider: str
     attribution: Attribution = field(default_factory=Attribution)
     is_bounded: bool = True
+    route: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,7 @@ class DoubtfulCall:
     provider: str
     reserved_at: datetime
     attribution: Attribution
+    route: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

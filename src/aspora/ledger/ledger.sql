@@ -27,11 +27,11 @@ select * from aspora_ledger_grant(%(epoch)s, %(requests)s::jsonb)
 with alive as materialized (
     select epoch from live_ledger_holders where epoch = %(epoch)s for key share
 ), kept as (
-    insert into ledger_intents (id, epoch, accounts, holds, hold, model, provider, attribution, reserved_at)
-    select i.id, alive.epoch, i.accounts, i.holds, i.hold, i.model, i.provider, i.attribution, i.reserved_at
+    insert into ledger_intents (id, epoch, accounts, holds, hold, model, provider, attribution, route, reserved_at)
+    select i.id, alive.epoch, i.accounts, i.holds, i.hold, i.model, i.provider, i.attribution, i.route, i.reserved_at
     from alive cross join jsonb_to_recordset(%(intents)s::jsonb) as i (
         id text, accounts bigint[], holds bigint[], hold bigint, model text, provider text, attribution jsonb,
-        reserved_at timestamptz
+        route jsonb, reserved_at timestamptz
     )
     on conflict (id) do nothing
 )
@@ -65,7 +65,7 @@ limit %(limit)s
 select * from aspora_ledger_amend(%(account)s, %(resets)s, %(cap)s::bigint, %(audit)s::jsonb)
 
 -- name: list_doubts
-select id, hold, model, provider, reserved_at, attribution from ledger_intents
+select id, hold, model, provider, reserved_at, attribution, route from ledger_intents
 where in_doubt order by reserved_at, id limit %(limit)s
 
 -- name: get_doubt

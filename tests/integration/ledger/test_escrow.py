@@ -12,6 +12,7 @@ import pytest
 from tests.integration.ledger.conftest import NOW, PLATFORM, SKILL, TERMS, Site, fired, key, pay, send, wanted
 
 from aspora.ledger.accounts import LedgerAccounts
+from aspora.ledger.doubts import LedgerDoubts
 from aspora.ledger.escrow import Escrow
 from aspora.ledger.interface import CostSource, Limit, Reservation, Settlement, Unit, Window
 from aspora.meta.errors import BudgetExceeded, TooManyRequests, Unavailable
@@ -75,6 +76,19 @@ async def test_nothing_goes_out_without_an_intent(site: Site) -> None:
     settling = ledger.settle(hold, PAID)
     assert not ledger.may_send(hold)
     await settling
+
+
+async def test_why_a_call_went_where_it_went_is_kept(site: Site) -> None:
+    ledger = await site.open()
+    route = {"rule": "cheap\x00 first", "tried": [{"provider": "a", "reason": "\ud800down"}], "share": 0.5}
+    plain = {"rule": "cheap first", "tried": [{"provider": "a", "reason": "?down"}], "share": 0.5}
+    hold = await send(ledger, replace(wanted(1000), route=route))
+    await ledger.doubt(hold)
+    [doubtful] = await LedgerDoubts(site.database).page()
+    assert doubtful.route == plain
+    await ledger.settle(hold, PAID)
+    [call] = await site.rows("select route from ledger_calls")
+    assert call["route"] == plain
 
 
 async def test_a_cap_is_spent_to_the_last_call_and_not_beyond(site: Site) -> None:
