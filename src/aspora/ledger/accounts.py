@@ -64,16 +64,21 @@ class LedgerAccounts:
         return await self.get(key) if row is None else account_of(row)
 
 
+def key_in(row: Row) -> AccountKey:
+    """Which account a row is about."""
+    return AccountKey(
+        Scope(ScopeKind(row["scope_kind"]), row["scope_name"]),
+        Window(row["window_kind"]),
+        row["window_start"],
+        Unit(row["unit"]),
+    )
+
+
 def account_of(row: Row) -> Account:
     """An account's row."""
     return Account(
         id=row["id"],
-        key=AccountKey(
-            Scope(ScopeKind(row["scope_kind"]), row["scope_name"]),
-            Window(row["window_kind"]),
-            row["window_start"],
-            Unit(row["unit"]),
-        ),
+        key=key_in(row),
         cap=row["cap"],
         spent=row["spent"] - row["forgiven"],
         leased=row["leased"],

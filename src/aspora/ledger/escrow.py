@@ -54,9 +54,20 @@ class Escrow:
         name: Of the process, for people.
         clock: Its wall time is the database's.
         new_id: Makes ids of calls, each of them new.
+        on_fired: Called after a statement that passed thresholds; they wait to be told.
     """
 
-    def __init__(self, books: Books, *, name: str, clock: Clock, new_id: Callable[[], str], terms: Terms) -> None:
+    def __init__(
+        self,
+        books: Books,
+        *,
+        name: str,
+        clock: Clock,
+        new_id: Callable[[], str],
+        terms: Terms,
+        on_fired: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_fired = on_fired
         self._terms = terms
         self._books = books
         self._clock = clock
@@ -73,14 +84,21 @@ class Escrow:
 
     @classmethod
     async def open(
-        cls, database: Database, *, name: str, clock: Clock, new_id: Callable[[], str], terms: Terms | None = None
+        cls,
+        database: Database,
+        *,
+        name: str,
+        clock: Clock,
+        new_id: Callable[[], str],
+        terms: Terms | None = None,
+        on_fired: Callable[[], None] = lambda: None,
     ) -> Self:
         """One that has a lease.
 
         Raises:
             Unavailable: The database can't be reached.
         """
-        made = cls(Books(database), name=name, clock=clock, new_id=new_id, terms=terms or Terms())
+        made = cls(Books(database), name=name, clock=clock, new_id=new_id, terms=terms or Terms(), on_fired=on_fired)
         async with made._leases.lock:
             await made._leases.require()
         return made
@@ -163,6 +181,7 @@ class Escrow:
             self._sweep_at = now + self._terms.ttl_seconds
             while swept := await self._books.sweep():
                 _log.warning("lease of a dead process ended", epoch=swept.epoch, doubted=swept.doubted)
+                self._tell_of(swept.fired)
 
     def _release_late(self, now: float) -> None:
         """Say again those releases that were put off until now."""
@@ -170,6 +189,10 @@ class Escrow:
         self._late = [ending for ending in self._late if ending.due > now]
         for ending in due:
             self._endings.put(ending)
+
+    def _tell_of(self, fired: int) -> None:
+        if fired:
+            self._on_fired()
 
     def _require_intent(self, hold: Hold) -> None:
         if self._stages.get(hold.id) is _Stage.RESERVED:
@@ -209,6 +232,7 @@ class Escrow:
             for ending in sure:
                 self._leave(ending)
             self._leases.purse.stop(answers.paused)
+        self._tell_of(answers.fired)
         known = dict(zip(map(id, sure), answers.known, strict=True))
         return [ending.answer(known.get(id(ending), False)) for ending in endings]
 

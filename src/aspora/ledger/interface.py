@@ -1,16 +1,18 @@
-"""The ports of the ledger: `Ledger` for a process that makes calls, `Accounts` and `Doubts` for who looks after them.
+"""The ports of the ledger: `Ledger` for who makes calls, `Accounts`, `Thresholds`, `Doubts` for who looks after them.
 
 The life of a call: `reserve` → `intend` → `may_send` → the call goes out → `settle`, or `doubt` when nobody knows what
 came of it, or `release` when it surely never went out.
 """
 
 from asyncio import Future
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum, StrEnum
 from typing import Any, NewType, Protocol
+
+from aspora.db.pool import Connection
 
 CallId = NewType("CallId", str)
 
@@ -56,7 +58,8 @@ class Scope:
     """Names one budget's owner.
 
     Attributes:
-        name: Unique among its kind; a skill's is `domain/name`, the platform's "".
+        name: Unique among its kind. A skill's is `domain/name`, and so begins that of a user, a trigger and an arm; a
+            key's is `name@domain`, or `name`; the platform's is "".
     """
 
     kind: ScopeKind
@@ -251,6 +254,22 @@ class Swept:
     fired: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """A share of a cap that was passed; it is told once a window, and again when the cap was raised or reset since.
+
+    Attributes:
+        percent: 80, 95 or 100.
+        spent: Then, of `cap`, in micro-USD.
+    """
+
+    key: AccountKey
+    percent: int
+    spent: int
+    cap: int
+    fired_at: datetime
+
+
 class Ledger(Protocol):
     """One a process that makes calls."""
 
@@ -322,6 +341,28 @@ class Accounts(Protocol):
 
     async def reset(self, key: AccountKey, *, audit: Mapping[str, Any]) -> Account:
         """Forgive what the window has spent so far and lift its pause. Errors and `audit` as for `set_cap`."""
+        ...
+
+
+class Thresholds(Protocol):
+    """What was passed and somebody has to be told."""
+
+    async def tell_next(
+        self, tell: Callable[[Connection, Sequence[Threshold]], Awaitable[None]], *, limit: int = 100
+    ) -> Sequence[Threshold]:
+        """Hand some that nobody was told of to `tell` and mark them, all in one transaction.
+
+        Args:
+            tell: Writes what it tells by that connection; may be called again after a conflict, which undid all of it.
+                What it raises leaves them untold. It is not called when there are none.
+            limit: At most so many.
+
+        Returns:
+            Those that were told, oldest first; each is told by one process alone.
+
+        Raises:
+            Unavailable: The database can't be reached.
+        """
         ...
 
 

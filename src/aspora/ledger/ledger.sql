@@ -64,6 +64,20 @@ limit %(limit)s
 -- name: amend
 select * from aspora_ledger_amend(%(account)s, %(resets)s, %(cap)s::bigint, %(audit)s::jsonb)
 
+-- name: take_thresholds
+-- What nobody was told of, marked as told; what another is telling is left out. An account that was forgotten is told no
+-- more: its row goes with it.
+with taken as (
+    update ledger_thresholds set told_at = clock_timestamp()
+    where id in (
+        select id from ledger_thresholds where told_at is null order by id limit %(limit)s for update skip locked
+    )
+    returning id, account_id, percent, spent, cap, fired_at
+)
+select t.percent, t.spent, t.cap, t.fired_at, a.scope_kind, a.scope_name, a.window_kind, a.window_start, a.unit
+from taken as t join ledger_accounts as a on a.id = t.account_id
+order by t.id
+
 -- name: list_doubts
 select id, hold, model, provider, reserved_at, attribution, route from ledger_intents
 where in_doubt order by reserved_at, id limit %(limit)s
@@ -74,9 +88,18 @@ select hold from ledger_intents where id = %(id)s and in_doubt
 -- name: forget
 -- Accounts of windows that are over and owe nothing, and holders that ended; some at a time.
 with old as (
-    select id from ledger_accounts
-    where opened_at < now() - make_interval(days => %(keep_days)s) and leased = 0 and in_doubt = 0
-    order by opened_at limit %(limit)s
+    (
+        select id from ledger_accounts
+        where opened_at < now() - make_interval(days => %(keep_days)s) and leased = 0 and in_doubt = 0
+        order by opened_at limit %(limit)s
+    )
+    union
+    (
+        select id from ledger_accounts
+        where window_kind in ('minute', 'hour') and window_start < now() - interval '7 days' and leased = 0
+            and in_doubt = 0
+        order by window_kind, window_start limit %(limit)s
+    )
 ), accounts as (
     delete from ledger_accounts as a using old where a.id = old.id and a.leased = 0 and a.in_doubt = 0 returning a.id
 ), thresholds as (

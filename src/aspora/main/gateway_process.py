@@ -41,6 +41,7 @@ from aspora.kit.supervise import Loop, run_loops, running_loops, wait_for_stop
 from aspora.ledger.interface import Ledger
 from aspora.ledger.maintenance import RETAINED as LEDGER_RECORDS
 from aspora.ledger.maintenance import maintain_ledger
+from aspora.ledger.thresholds import LedgerThresholds
 from aspora.main.child import open_database
 from aspora.main.controlling import lead_controllers
 from aspora.main.database_clock import DatabaseClock
@@ -54,6 +55,7 @@ from aspora.main.spending import open_escrow, platform_limits
 from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_store, model_environment
 from aspora.meta.errors import Unavailable
+from aspora.models.budget_events import BudgetEvents
 from aspora.models.defaults import default_objects
 from aspora.records.health import Healths
 from aspora.records.maintenance import maintain_records
@@ -98,6 +100,7 @@ def _build(
     keyring: Keyring,
     clock: DatabaseClock,
     ledger: Ledger,
+    fired: asyncio.Event,
 ) -> _Gateway:
     metrics, kinds, audit = Metrics(), list(load_kinds()), Audit(database)
     store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
@@ -129,8 +132,7 @@ def _build(
     models = _model_door(settings, objects, serve, ledger, streams, clock, metrics)
     own = [*health_routes(HealthDoor(Healths(database), objects.view, clock)), *serve_routes(serve)]
     own += [*history_routes(history), *artifact_routes(ArtifactDoor(artifacts, objects.view)), *model_routes(models)]
-    draining = asyncio.Event()
-    document = partial(openapi_document, kinds, own, version=aspora_version())
+    draining, document = asyncio.Event(), partial(openapi_document, kinds, own, version=aspora_version())
     config = AppConfig(
         authenticate=objects.authenticate,
         impersonate=objects.authenticate.impersonate,
@@ -142,7 +144,8 @@ def _build(
     )
     loops: dict[str, Loop] = {"listener": listener.run, "store": store.run, "view": objects.view.run}
     loops |= {"serve": serve.run, "history": history.run, "secrets": partial(objects.secrets.run, keyring.state)}
-    loops |= {"clock": clock.run} | _maintenance(settings, database)
+    told = BudgetEvents(LedgerThresholds(database), objects.view, fired, metrics=metrics, on_told=history.tell_happened)
+    loops |= {"clock": clock.run, "budget-events": told.run} | _maintenance(settings, database)
 
     def let_go() -> None:
         streams.close_all()
@@ -178,7 +181,7 @@ def _maintenance(settings: Settings, database: Database) -> dict[str, Loop]:
     """Day partitions made ahead, and dropped when they are old enough."""
     retained = (*RECORDS, *AUDIT_RECORDS, *LEDGER_RECORDS)
     return {
-        "ledger": partial(maintain_ledger, database),
+        "ledger": partial(maintain_ledger, database, keep_days=settings.record_days),
         "object-partitions": partial(maintain_objects, database),
         "record-partitions": partial(maintain_records, database, keep_days=settings.record_days, retained=retained),
         "audit-partitions": partial(maintain_audit, database),
@@ -285,8 +288,11 @@ async def serve(
         artifacts = artifact_store(settings)
         keyring = await open_keyring(settings, database)
         clock = await DatabaseClock.open(database, SystemClock())
-        ledger = await held.enter_async_context(open_escrow(database, name=new_place("gateway"), clock=clock))
-        gateway = _build(settings, database, listener, artifacts, keyring, clock, ledger)
+        fired = asyncio.Event()
+        ledger = await held.enter_async_context(
+            open_escrow(database, name=new_place("gateway"), clock=clock, on_fired=fired.set)
+        )
+        gateway = _build(settings, database, listener, artifacts, keyring, clock, ledger, fired)
         held.push_async_callback(gateway.close)
         await held.enter_async_context(running_loops(gateway.loops, grace_seconds=2))
         await _bootstrap(gateway.objects.bootstrap, settings, config)

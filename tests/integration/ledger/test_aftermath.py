@@ -11,7 +11,7 @@ from aspora.ledger.accounts import LedgerAccounts
 from aspora.ledger.books import Books
 from aspora.ledger.costs import book
 from aspora.ledger.doubts import LedgerDoubts
-from aspora.ledger.interface import CallId, Scope, ScopeKind, Settlement
+from aspora.ledger.interface import CallId, Limit, Scope, ScopeKind, Settlement, Unit, Window
 from aspora.ledger.maintenance import PARTITIONED_TABLES, RETAINED, maintain
 from aspora.ledger.restored import end_restored_leases
 from aspora.meta.errors import BudgetExceeded, Invalid, NotFound
@@ -144,6 +144,16 @@ async def test_old_accounts_go_but_none_that_owes(site: Site) -> None:
     await maintain(site.database)
     assert [r["scope_kind"] for r in await site.rows("select scope_kind from ledger_accounts")] == ["platform"]
     assert len(await LedgerDoubts(site.database).page()) == 1
+
+
+async def test_windows_of_rate_limits_go_after_a_week(site: Site) -> None:
+    site.clock.at = (await site.rows("select now() - interval '8 days' as at"))[0]["at"]
+    ledger = await site.open()
+    under = (Limit(SKILL, Window.MINUTE, 10, Unit.REQUESTS), Limit(SKILL, Window.DAY, 10_000))
+    await pay(ledger, wanted(1000, under=under), 1000)
+    await ledger.close()
+    await maintain(site.database, keep_days=1)
+    assert [r["window_kind"] for r in await site.rows("select window_kind from ledger_accounts")] == ["day"]
 
 
 async def test_calls_lie_in_days_and_go_by_the_day(site: Site) -> None:

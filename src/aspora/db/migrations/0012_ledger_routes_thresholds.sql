@@ -7,6 +7,8 @@ alter table ledger_calls add column route jsonb not null default '{}';
 comment on column ledger_calls.route is 'Why it went there.';
 create index ledger_calls_by_time on ledger_calls (reserved_at, id);
 
+create index ledger_accounts_by_window on ledger_accounts (window_kind, window_start, id);
+
 create sequence ledger_threshold_ids;
 alter table ledger_thresholds add column id bigint not null default nextval('ledger_threshold_ids');
 alter table ledger_thresholds add column told_at timestamptz;
