@@ -30,6 +30,19 @@ class Want:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """What a holder learns of the accounts that it leases.
+
+    Attributes:
+        paused: Those that are.
+        throttled: Those that are near their cap.
+    """
+
+    paused: tuple[int, ...]
+    throttled: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Answers:
     """What a settling statement says.
 
@@ -37,13 +50,13 @@ class Answers:
         known: For each item, whether its call had an intent still.
         fired: How many thresholds were passed; they wait to be told.
         paused: Accounts that are.
-        throttled: Accounts that are.
+        throttled: Accounts that are near their cap.
     """
 
     known: tuple[bool, ...]
     fired: int
     paused: tuple[int, ...]
-    throttled: tuple[int, ...]
+    throttled: frozenset[int]
 
 
 class Books:
@@ -58,11 +71,11 @@ class Books:
             epoch: int = await _queries.fetch_value(connection, "register_holder", name=name, ttl_seconds=ttl_seconds)
         return epoch
 
-    async def renew(self, epoch: int, *, ttl_seconds: float) -> list[int] | None:
-        """The holder's paused accounts; None: its time is over."""
+    async def renew(self, epoch: int, *, ttl_seconds: float) -> Renewed | None:
+        """Make a holder's time longer; None: it is over."""
         async with self._database.connection() as connection:
             row = await _queries.fetch_one(connection, "renew_holder", epoch=epoch, ttl_seconds=ttl_seconds)
-        return None if row is None else row["paused"]
+        return None if row is None else Renewed(tuple(row["paused"]), frozenset(row["throttled"]))
 
     async def grant(self, epoch: int, requests: Sequence[Sequence[Want]]) -> list[list[Row]] | None:
         """For each request a row for each of its parts, in their order; None: the holder's time is over."""
@@ -88,7 +101,7 @@ class Books:
             answer = await _queries.fetch_value(connection, "settle", items=json.dumps(items))
         places = frozenset(answer["known"])
         known = tuple(place in places for place in range(1, len(items) + 1))
-        return Answers(known, answer["fired"], tuple(answer["paused"]), tuple(answer["throttled"]))
+        return Answers(known, answer["fired"], tuple(answer["paused"]), frozenset(answer["throttled"]))
 
     async def give_back(self, epoch: int, amounts: Mapping[int, int]) -> bool:
         """Return parts of leases, by account; False: the holder's time is over."""

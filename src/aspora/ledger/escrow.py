@@ -15,8 +15,9 @@ from aspora.kit.supervise import wait_for_event
 from aspora.ledger import costs, items
 from aspora.ledger.books import Answers, Books
 from aspora.ledger.groups import Group
-from aspora.ledger.interface import CallId, Hold, Reservation, Settled, Settlement
+from aspora.ledger.interface import AccountKey, CallId, Hold, Reservation, Settled, Settlement
 from aspora.ledger.leases import Leases, Terms
+from aspora.ledger.refusals import too_slow
 from aspora.ledger.windows import needs_of
 from aspora.meta.errors import Conflict, StatusError, Timeout, Unavailable
 from aspora.telemetry.logs import get_logger
@@ -110,18 +111,37 @@ class Escrow:
         deadline = self._clock.monotonic() + self._terms.patience_seconds
         while True:
             now = self._clock.now()
-            parts = self._leases.take(needs_of(wanted, now))
+            needs = needs_of(wanted, now)
+            if await self._waits_for_turn(needs, deadline):
+                continue
+            parts = self._leases.take(needs)
             if parts is not None:
+                self._leases.throttles.let_through(needs)
                 hold = Hold(CallId(self._new_id()), self._leases.epoch, now, wanted, parts)
                 self._stages[hold.id] = _Stage.RESERVED
                 return hold
             if self._stopping.is_set():
-                raise Unavailable("this Aspora is stopping; send the request again to another, or when it is up")
+                raise _stopping()
             refusal = await self._leases.obtain(wanted, now)
             if refusal is not None:
                 if refusal.is_final or self._clock.monotonic() >= deadline:
                     raise refusal.error(now)
                 await wait_for_event(self._stopping, self._terms.retry_seconds)
+
+    async def _waits_for_turn(self, needs: Mapping[AccountKey, int], deadline: float) -> bool:
+        """Wait, when an account near its cap has just let another call through; False: there was no need to.
+
+        Raises:
+            TooManyRequests: The turn comes too late.
+        """
+        key, wait_seconds = self._leases.throttles.slowest(needs)
+        if key is None:
+            return False
+        if self._clock.monotonic() + wait_seconds > deadline:
+            raise too_slow(key, wait_seconds)
+        if await wait_for_event(self._stopping, wait_seconds):
+            raise _stopping()
+        return True
 
     async def intend(self, hold: Hold) -> None:
         """Keep durably that the call goes out."""
@@ -232,6 +252,9 @@ class Escrow:
             for ending in sure:
                 self._leave(ending)
             self._leases.purse.stop(answers.paused)
+            for ending, was_known in zip(sure, answers.known, strict=True):
+                for part in ending.hold.parts if was_known else ():
+                    self._leases.throttles.learn(part.key, is_near_cap=part.account in answers.throttled)
         self._tell_of(answers.fired)
         known = dict(zip(map(id, sure), answers.known, strict=True))
         return [ending.answer(known.get(id(ending), False)) for ending in endings]
@@ -264,6 +287,10 @@ class Escrow:
             self._leases.purse.release(hold.parts)
         else:
             self._leases.purse.settle(hold.parts)
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("this Aspora is stopping; send the request again to another, or when it is up")
 
 
 def _nothing(_is_new: bool) -> None:

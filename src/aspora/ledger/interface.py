@@ -278,7 +278,7 @@ class Ledger(Protocol):
 
         Raises:
             BudgetExceeded: A cap on money leaves too little, or is paused.
-            TooManyRequests: A rate limit does.
+            TooManyRequests: A rate limit does, or a cap is 95 % spent, and others go first: one call a second.
             Unavailable: The database can't be reached and the leases in memory don't have it.
         """
         ...

@@ -7,20 +7,23 @@ values (%(name)s, clock_timestamp() + make_interval(secs => %(ttl_seconds)s))
 returning epoch
 
 -- name: renew_holder
--- A lease that ran out is not renewed: what it held may be others' by now. Answers which of its accounts are paused.
+-- A lease that ran out is not renewed: what it held may be others' by now. Answers which of its accounts are paused or near their cap.
 with renewed as (
     update ledger_holders set expires_at = clock_timestamp() + make_interval(secs => %(ttl_seconds)s)
     where epoch = %(epoch)s and ended_at is null and expires_at > clock_timestamp()
     returning epoch
 )
-select array(
-    select a.id from ledger_leases as l join ledger_accounts as a on a.id = l.account_id
-    where l.epoch = r.epoch and a.paused is not null
-) as paused
+select coalesce(array_agg(a.id) filter (where a.paused is not null), '{}') as paused,
+    coalesce(array_agg(a.id) filter (
+        where a.unit = 'micro_usd' and aspora_ledger_is_near_cap(a.cap, a.spent - a.forgiven)
+    ), '{}') as throttled
 from renewed as r
+left join ledger_leases as l on l.epoch = r.epoch
+left join ledger_accounts as a on a.id = l.account_id
+group by r.epoch
 
 -- name: grant
-select * from aspora_ledger_grant(%(epoch)s, %(requests)s::jsonb)
+select *, aspora_ledger_is_near_cap(cap, used) as is_near_cap from aspora_ledger_grant(%(epoch)s, %(requests)s::jsonb)
 
 -- name: intend
 -- Each call's row once: a repeated statement finds it there.
