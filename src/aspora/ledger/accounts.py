@@ -76,13 +76,16 @@ def key_in(row: Row) -> AccountKey:
 
 def account_of(row: Row) -> Account:
     """An account's row."""
+    spent, cap = row["spent"] - row["forgiven"], row["cap"]
     return Account(
         id=row["id"],
         key=key_in(row),
-        cap=row["cap"],
-        spent=row["spent"] - row["forgiven"],
+        cap=cap,
+        spent=spent,
         leased=row["leased"],
         in_doubt=row["in_doubt"],
         overrun=row["overrun"],
         paused=row["paused"],
+        is_throttled=row["unit"] == Unit.MICRO_USD and cap is not None and spent > 0 and spent * 100 >= cap * 95,
+        opened_at=row["opened_at"],
     )

@@ -215,6 +215,7 @@ class Account:
         in_doubt: The part of what was spent that waits to be reconciled.
         overrun: By how much calls went over their holds.
         paused: `Cap` or `Overrun`; None: it is open.
+        is_throttled: So near its cap that one call a second goes through.
     """
 
     id: int
@@ -225,6 +226,8 @@ class Account:
     in_doubt: int
     overrun: int
     paused: str | None
+    is_throttled: bool
+    opened_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +241,99 @@ class DoubtfulCall:
     reserved_at: datetime
     attribution: Attribution
     route: Mapping[str, Any]
+
+
+class CallState(StrEnum):
+    """What is known of a call: it was booked, nobody knows what it cost, or it is under way."""
+
+    SETTLED = "Settled"
+    IN_DOUBT = "InDoubt"
+    OPEN = "Open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A call as it is kept.
+
+    Attributes:
+        was_in_doubt: Its hold was charged at first.
+        cost_micro_usd: None until it is settled, like all else that is told of its outcome.
+        cost_source: A value of `CostSource`.
+        upstream_micro_usd: What the upstream said; None also when it said nothing.
+        priced_micro_usd: What the prices say, likewise.
+        findings: As in `Settled`.
+        route: As in `Reservation`.
+    """
+
+    id: CallId
+    state: CallState
+    reserved_at: datetime
+    settled_at: datetime | None
+    was_in_doubt: bool
+    hold_micro_usd: int
+    cost_micro_usd: int | None
+    cost_source: str | None
+    upstream_micro_usd: int | None
+    priced_micro_usd: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    model: str
+    provider: str
+    outcome: str | None
+    findings: tuple[str, ...]
+    attribution: Attribution
+    route: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFilter:
+    """Which calls; None for no limit.
+
+    Attributes:
+        domains: Only there; "" is what belongs to none.
+        skill: Its name without the domain.
+        since: Reserved then or later.
+        before: After the call of this instant and id in the list, which has the newest first.
+    """
+
+    domains: tuple[str, ...] | None = None
+    skill: str | None = None
+    states: frozenset[CallState] = frozenset(CallState)
+    since: datetime | None = None
+    before: tuple[datetime, str] | None = None
+
+
+class CostBy(StrEnum):
+    """By what costs are summed."""
+
+    DOMAIN = "domain"
+    SKILL = "skill"
+    REVISION = "revision"
+    MODEL = "model"
+    PROVIDER = "provider"
+    USER = "user"
+    TRIGGER = "trigger"
+    COST_CENTER = "cost-center"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostSum:
+    """What some calls cost.
+
+    Attributes:
+        name: "" for calls that have none, and for the sum of all.
+        calls: Settled ones.
+        doubtful_calls: Those in doubt, whose holds are charged: `doubt_micro_usd` is not in `cost_micro_usd`.
+    """
+
+    name: str
+    calls: int
+    cost_micro_usd: int
+    doubtful_calls: int
+    doubt_micro_usd: int
+    input_tokens: int
+    output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +437,49 @@ class Accounts(Protocol):
 
     async def reset(self, key: AccountKey, *, audit: Mapping[str, Any]) -> Account:
         """Forgive what the window has spent so far and lift its pause. Errors and `audit` as for `set_cap`."""
+        ...
+
+
+class Reports(Protocol):
+    """Shows what there is."""
+
+    async def budget(self, id_: int) -> Account:
+        """One account.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
+        ...
+
+    async def budgets(
+        self, *, domains: Sequence[str] | None, kind: ScopeKind | None = None, before: int | None = None, limit: int
+    ) -> Sequence[Account]:
+        """Accounts of the windows that are open now, newest first.
+
+        Args:
+            domains: Only those of scopes there; "" is the platform. None for all.
+            kind: Only such scopes; None for all but executions.
+            before: Only those opened before the account of that id.
+            limit: At most so many.
+        """
+        ...
+
+    async def call(self, id_: str) -> Call:
+        """One call.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
+        ...
+
+    async def calls(self, wanted: CallFilter, *, limit: int) -> Sequence[Call]:
+        """Calls, newest first."""
+        ...
+
+    async def costs(
+        self, by: CostBy, *, since: datetime, domains: Sequence[str] | None, limit: int
+    ) -> tuple[CostSum, Sequence[CostSum]]:
+        """The sum of all calls reserved since then, and the sums by name, the dearest first, at most `limit`."""
         ...
 
 

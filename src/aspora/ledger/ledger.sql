@@ -1,4 +1,4 @@
--- The ledger. What touches several tables at once is a function, one round trip each, of migration 0011_ledger but for
+-- The ledger but for what only people look at, which is in reports.sql. What touches several tables at once is a function, one round trip each, of migration 0011_ledger but for
 --   0012  aspora_ledger_settle, aspora_ledger_settle_turn, aspora_ledger_is_near_cap
 
 -- name: register_holder

@@ -25,6 +25,7 @@ from aspora.db.pool import Database
 from aspora.executor.starter import DurableStarter
 from aspora.gateway.app import AppConfig, build_app
 from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
+from aspora.gateway.budgets.routes import budget_routes
 from aspora.gateway.connection import BoundedConnection
 from aspora.gateway.history.routes import CHANNELS as HISTORY_CHANNELS
 from aspora.gateway.history.routes import HistoryDoor, history_routes
@@ -132,6 +133,7 @@ def _build(
     models = _model_door(settings, objects, serve, ledger, streams, clock, metrics)
     own = [*health_routes(HealthDoor(Healths(database), objects.view, clock)), *serve_routes(serve)]
     own += [*history_routes(history), *artifact_routes(ArtifactDoor(artifacts, objects.view)), *model_routes(models)]
+    own += budget_routes(database, objects.view, clock, audit)
     draining, document = asyncio.Event(), partial(openapi_document, kinds, own, version=aspora_version())
     config = AppConfig(
         authenticate=objects.authenticate,

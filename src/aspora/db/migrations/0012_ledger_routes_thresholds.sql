@@ -23,6 +23,19 @@ as $$
     select coalesce(used > 0 and used::numeric * 100 >= cap::numeric * 95, false)
 $$;
 
+-- The domain whose owner may look after a scope; '' for what is the platform's alone. As ledger/windows.py domain_of.
+create function aspora_ledger_domain(scope_kind text, scope_name text) returns text
+language sql
+immutable
+as $$
+    select case
+        when scope_kind = 'domain' then scope_name
+        when scope_kind = 'key' and scope_name like '%@%' then substr(scope_name, strpos(scope_name, '@') + 1)
+        when scope_kind in ('skill', 'user', 'trigger', 'arm') and scope_name like '%/%' then split_part(scope_name, '/', 1)
+        else ''
+    end
+$$;
+
 -- One turn of the settling statement: items of {place, item}, of each call at most one, whose intents are locked.
 -- Answers {"places": of the items that changed something or could, "fired": how many thresholds, "accounts": changed}.
 create function aspora_ledger_settle_turn(items jsonb) returns jsonb
