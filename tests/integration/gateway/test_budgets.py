@@ -46,6 +46,7 @@ async def test_budgets_are_shown_by_domain(api: Any, site: Site) -> None:
     rest = (await api.get(f"/api/v1/budgets?limit=4&continue={first['metadata']['continue']}")).json()
     assert [*first["items"], *rest["items"]] == listed
     assert "continue" not in rest["metadata"]
+    assert (await api.get(f"/api/v1/budgets?continue={'9' * 19}")).status == 400
 
 
 async def test_a_raised_cap_and_a_reset_leave_a_trace(api: Any, door: Door, site: Site) -> None:
@@ -132,5 +133,6 @@ async def test_costs_are_summed_for_who_may_see_them(api: Any, site: Site) -> No
     ann = await key_for(api, "ann", role="viewer", domain="fraud")
     assert (await ann.get("/api/v1/costs?by=user")).json()["total"]["costMicroUsd"] == 96
     assert (await ann.get("/api/v1/costs?domain=ecm")).status == 404
-    assert (await api.get("/api/v1/costs?by=colour")).status == 400
+    for wrong in ("by=colour", "since=0001-01-01T00:00:00%2B14:00", "since=2026-01-01T00:00:00"):
+        assert (await api.get(f"/api/v1/costs?{wrong}")).status == 400
     assert (await api.get("/api/v1/costs?since=2100-01-01T00:00:00Z")).json()["items"] == []

@@ -44,7 +44,7 @@ CALLS: Final = "calls"
 COSTS: Final = "costs"
 
 _DEFAULT_COSTS: Final = timedelta(days=7)
-_BUDGET_NAME: Final = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_BUDGET_NAME: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _CALL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 
 WordT = TypeVar("WordT", bound=StrEnum)
