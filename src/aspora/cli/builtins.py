@@ -25,6 +25,7 @@ VERBS = {
     "get": VerbInfo("aspora.cli.verbs.get", "print objects and records as a table"),
     "describe": VerbInfo("aspora.cli.verbs.describe", "print all about one object"),
     "cost": VerbInfo("aspora.cli.verbs.cost", "sum up what model calls cost"),
+    "estimate-cost": VerbInfo("aspora.cli.verbs.estimate_cost", "guess what skills will cost a month"),
     "budgets": VerbInfo("aspora.cli.verbs.budgets", "change what may be spent now, or forgive what was"),
     "edit": VerbInfo("aspora.cli.verbs.edit", "change one object in an editor"),
     "wait": VerbInfo("aspora.cli.verbs.wait", "wait until objects are as they should be"),
@@ -57,7 +58,7 @@ GROUPS = {
     "Skills on disk": ("init", "create", "list", "validate", "test", "run"),
     "Skills on the server": ("apply", "diff", "rollback", "logs", "cancel"),
     "Objects and records": ("get", "describe", "edit", "delete", "watch", "wait", "explain", "api-resources"),
-    "Money": ("cost", "budgets"),
+    "Money": ("cost", "estimate-cost", "budgets"),
     "Processes": ("gateway", "executor", "controllers", "database"),
     "This machine": (
         "demo",

@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.gateway.conftest import Door
+from tests.integration.gateway.conftest import Door, reservation
 from tests.integration.gateway.test_budgets import named
-from tests.integration.ledger.conftest import Site
+from tests.integration.ledger.conftest import Site, pay
 
 Run = Callable[..., Awaitable[tuple[int, str, str]]]
 
@@ -71,3 +75,22 @@ async def test_calls_and_costs_are_seen(aspora: Run, api: Any, site: Site) -> No
     assert json.loads(out)["total"]["costMicroUsd"] == 96
     code, out, err = await aspora("cost", "--last", "soon")
     assert (code, "--last 'soon' is not a time" in err) == (2, True)
+
+
+async def test_an_estimate_goes_by_what_executions_did_cost(aspora: Run, api: Any, site: Site, tmp_path: Path) -> None:
+    folder = tmp_path / "skills" / "ecm" / "s"
+    folder.mkdir(parents=True)
+    (folder / "SKILL.md").write_text("---\nname: s\ndescription: Answers. Use when asked.\n---\n\nAnswer.\n")
+    wanted = reservation("ecm")
+    who = wanted.attribution
+    for n in range(40):
+        site.clock.at += timedelta(milliseconds=1)
+        call = replace(wanted, limits=(), attribution=replace(who, execution=f"e{n // 2}"))
+        await pay(site.opened[0], call, 50)
+    code, out, err = await aspora("estimate-cost", str(folder), "-o", "json", "--calls-per-month", "1000")
+    [row] = json.loads(out)
+    # Twenty executions of 100, the two of the fixture with 96 and 100.
+    assert (code, err, row["expectedMicroUsd"]) == (0, "", math.ceil(1000 * 2196 / 22))
+    assert row["lowMicroUsd"] < row["expectedMicroUsd"] < row["highMicroUsd"]
+    _, out, _ = await aspora("estimate-cost", str(folder), "-o", "json")
+    assert json.loads(out)[0]["executionsPerMonth"] == 22
