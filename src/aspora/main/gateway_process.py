@@ -104,8 +104,7 @@ def _build(
     fired: asyncio.Event,
 ) -> _Gateway:
     metrics, kinds, audit = Metrics(), list(load_kinds()), Audit(database)
-    store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
-    streams = Streams(metrics=metrics)
+    store, streams = PostgresStore(database, listener, clock, forms=KindForms(kinds)), Streams(metrics=metrics)
     objects = assemble(
         store=store,
         kinds=kinds,
