@@ -216,6 +216,7 @@ async def pay(
         provider=endpoint.provider_name,
         attribution=charge.attribution,
         is_bounded=attempt.hold_micro_usd is not None,
+        route={**charge.route, "attempt": attempt.number} if charge.route else {},
     )
     try:
         hold = await ledger.reserve(reservation)
