@@ -1,5 +1,5 @@
 -- The ledger but for what only people look at, which is in reports.sql. What touches several tables at once is a function, one round trip each, of migration 0011_ledger but for
---   0012  aspora_ledger_settle, aspora_ledger_settle_turn, aspora_ledger_is_near_cap
+--   0012  aspora_ledger_grant, aspora_ledger_declare, aspora_ledger_settle, aspora_ledger_settle_turn, aspora_ledger_is_near_cap
 
 -- name: register_holder
 insert into ledger_holders (name, expires_at)

@@ -26,6 +26,7 @@ from aspora.db.listen import Listener
 from aspora.db.pool import Database
 from aspora.gateway.app import AppConfig, build_app
 from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
+from aspora.gateway.budgets.contract import SCHEMAS as BUDGET_SCHEMAS
 from aspora.gateway.budgets.routes import budget_routes
 from aspora.gateway.connection import BoundedConnection
 from aspora.gateway.history.contract import SCHEMAS as HISTORY_SCHEMAS
@@ -174,7 +175,7 @@ async def open_door(
         streams=streams,
         trail=audit,
         sealer=keyring,
-        records={**EXECUTION_SCHEMAS, **HISTORY_SCHEMAS},
+        records={**EXECUTION_SCHEMAS, **HISTORY_SCHEMAS, **BUDGET_SCHEMAS},
     )
     history = HistoryDoor(
         database=database, audit=audit, listener=listener, reader=parts.view, streams=streams, clock=clock

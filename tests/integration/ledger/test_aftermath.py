@@ -1,5 +1,6 @@
 """What is done to the books from outside: dead processes swept, doubts cleared, caps changed, old days dropped."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -179,3 +180,32 @@ async def test_a_restored_ledger_owes_what_was_under_way(site: Site) -> None:
     assert (account["spent"], account["in_doubt"], account["leased"]) == (1000, 1000, 0)
     assert not await Books(site.database).renew(hold.epoch, ttl_seconds=10)
     assert (await site.open())._leases.epoch > hold.epoch + 1050
+
+
+async def test_another_cap_in_the_object_counts_at_once_and_the_same_one_leaves_a_person_s_alone(site: Site) -> None:
+    ledger, accounts = await site.open(), LedgerAccounts(site.database)
+    await pay(ledger, wanted(1000, cap=1000), 1000)
+    assert (await site.account())["paused"] == "Cap"
+    with pytest.raises(BudgetExceeded):
+        await ledger.reserve(wanted(1000, cap=1000))
+    site.clock.turn(1)  # a refusal is remembered for a moment
+    await pay(ledger, wanted(1000, cap=5000), 1000)
+    account = await site.account()
+    assert (account["cap"], account["paused"], account["fired"]) == (5000, None, 0)
+    await accounts.set_cap(key(), 9000, audit=AUDIT)
+    await pay(ledger, wanted(3500, cap=5000), 3500)
+    assert (await site.account())["cap"] == 9000
+    with pytest.raises(BudgetExceeded):
+        await ledger.reserve(wanted(1000, cap=5500))
+    account = await site.account()
+    assert (account["cap"], account["paused"]) == (5500, "Cap")
+
+
+async def test_what_has_no_bound_is_booked_and_is_no_overrun(site: Site) -> None:
+    ledger = await site.open()
+    unbounded = replace(wanted(0, cap=None), is_bounded=False)
+    hold = await send(ledger, unbounded)
+    settled = await ledger.settle(hold, Settlement(upstream_micro_usd=12_345))
+    assert (settled.cost_micro_usd, settled.findings) == (12_345, ())
+    account = await site.account()
+    assert (account["spent"], account["overrun"], account["paused"]) == (12_345, 0, None)

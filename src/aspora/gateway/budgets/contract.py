@@ -20,12 +20,23 @@ _CONTINUE: Schema = {**QUERY_TEXT, "description": "From the page before."}
 _DOMAIN: Schema = {**QUERY_TEXT, "description": "Only what belongs to this domain."}
 
 
+def _said(description: str, schema: Schema = _TEXT) -> Schema:
+    return {**schema, "description": description}
+
+
 def _record(required: str, /, **properties: Schema) -> dict[str, Any]:
     return {"type": "object", "required": required.split(), "properties": properties}
 
 
+def _said_record(description: str, required: str, /, **properties: Schema) -> Schema:
+    return _said(description, _record(required, **properties))
+
+
 def _kind(name: str, **parts: Schema) -> Schema:
-    heads: dict[str, Schema] = {"apiVersion": {"const": API_VERSION}, "kind": {"const": name}}
+    heads: dict[str, Schema] = {
+        "apiVersion": _said("Version of the form.", {"const": API_VERSION}),
+        "kind": _said("What it is.", {"const": name}),
+    }
     return _record(" ".join([*heads, *parts]), **heads, **parts)
 
 
@@ -34,7 +45,15 @@ def _list_of(name: str) -> Schema:
     return _kind(f"{name}List", metadata=metadata, items={"type": "array", "items": reference(name)})
 
 
-_METADATA = _record("name creationTimestamp", name=_TEXT, domain=_TEXT, creationTimestamp=_INSTANT)
+_METADATA = _said(
+    "What it is known by.",
+    _record(
+        "name creationTimestamp",
+        name=_said("Its id."),
+        domain=_said("The domain that it belongs to; absent for the platform's."),
+        creationTimestamp=_said("When it was first used.", _INSTANT),
+    ),
+)
 _COST_SUM = _record(
     "name calls costMicroUsd inDoubtCalls inDoubtMicroUsd inputTokens outputTokens",
     name={**_TEXT, "description": '"" for calls that have none, and for the total.'},
@@ -46,22 +65,43 @@ _COST_SUM = _record(
     outputTokens=_COUNT,
 )
 
+_ATTRIBUTION: Final[Mapping[str, Schema]] = {
+    "domain": _said("The domain."),
+    "skill": _said("The skill in it."),
+    "revision": _said("The skill's revision."),
+    "execution": _said("The execution's id."),
+    "user": _said("Who asked."),
+    "trigger": _said("What started it."),
+    "costCenter": _said("The domain's cost center."),
+}
+
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "Budget": _kind(
         "Budget",
         metadata=_METADATA,
-        spec=_record(
+        spec=_said_record(
+            "What is counted, and the cap.",
             "scope window windowStart unit",
-            scope=_record("kind name", kind={"enum": list(ScopeKind)}, name=_TEXT),
-            window={"enum": list(Window)},
-            windowStart=_INSTANT,
+            scope=_said(
+                "Whose it is.",
+                _record(
+                    "kind name",
+                    kind=_said("Of what kind.", {"enum": list(ScopeKind)}),
+                    name=_said("Which one; a skill's is `domain/skill`."),
+                ),
+            ),
+            window=_said("For how long its cap holds.", {"enum": list(Window)}),
+            windowStart=_said("When it began, UTC.", _INSTANT),
             resetsAt={**_INSTANT, "description": "Absent for an execution's."},
             unit={"enum": list(Unit), "description": "Of all amounts."},
             cap={**_COUNT, "description": "Absent: none."},
         ),
-        status=_record(
+        status=_said_record(
+            "How it stands.",
             "state spent leased inDoubt overrun",
-            state={"enum": ["Open", "Throttled", "Paused"]},
+            state=_said(
+                "Throttled: 95 % are used, one call a second passes.", {"enum": ["Open", "Throttled", "Paused"]}
+            ),
             reason={"enum": ["Cap", "Overrun"], "description": "Why it is paused."},
             spent={**_AMOUNT, "description": "Those in doubt at their full hold, less what a reset forgave."},
             leased={**_AMOUNT, "description": "Held for calls under way and to come."},
@@ -87,30 +127,29 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Call": _kind(
         "Call",
         metadata=_METADATA,
-        spec=_record(
+        spec=_said_record(
+            "What was asked for.",
             "model provider holdMicroUsd attribution route",
-            model=_TEXT,
-            provider=_TEXT,
+            model=_said("Alias of the model that answered, or was asked for."),
+            provider=_said("Who answered, or was asked."),
             holdMicroUsd={**_COUNT, "description": "The most that it could cost."},
-            attribution=_record(
-                "",
-                **dict.fromkeys(("domain", "skill", "revision", "execution", "user", "trigger", "costCenter"), _TEXT),
-            ),
+            attribution=_said("To whom it is charged in reports.", _record("", **_ATTRIBUTION)),
             route={"type": "object", "description": "Why it went there."},
         ),
-        status=_record(
+        status=_said_record(
+            "What came of it.",
             "state wasInDoubt findings",
             state={"enum": list(CallState), "description": "InDoubt: charged at its hold until it is reconciled."},
-            wasInDoubt={"type": "boolean"},
-            settledAt=_INSTANT,
+            wasInDoubt=_said("Whether it was charged at its hold before.", {"type": "boolean"}),
+            settledAt=_said("When its cost was booked.", _INSTANT),
             outcome={**_TEXT, "description": "`ok`, or what went wrong."},
             costMicroUsd={**_COUNT, "description": "As booked; absent until it is settled."},
             costSource={"enum": [source.value for source in CostSource], "description": "By which rule."},
             upstreamMicroUsd={**_COUNT, "description": "What the provider said."},
             pricedMicroUsd={**_COUNT, "description": "What the prices say."},
-            inputTokens=_COUNT,
-            outputTokens=_COUNT,
-            findings={"type": "array", "items": _TEXT},
+            inputTokens=_said("As the provider counted them.", _COUNT),
+            outputTokens=_said("Likewise.", _COUNT),
+            findings=_said("What is odd about its cost: `CostDrift`, `Overrun` …", {"type": "array", "items": _TEXT}),
         ),
     ),
     "CallList": _list_of("Call"),
