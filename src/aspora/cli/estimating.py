@@ -16,7 +16,7 @@ from aspora.client.paths import object_path
 from aspora.evals.datasets import DatasetError, load_evals
 from aspora.meta.names import did_you_mean
 from aspora.meta.quantities import parse_usd
-from aspora.models.defaults import default_objects
+from aspora.models.defaults import default_objects, shipped_routing
 from aspora.models.estimates import Estimate, from_cases, from_history, without_calls
 from aspora.skills.load import LoadedSkill
 from aspora_sdk import CaseFileError, SkillInput, load_test_cases
@@ -74,7 +74,7 @@ def estimate(skill: LoadedSkill, history: History | None) -> Estimate:
     if skill.spec["runtime"].get("entryPoint"):
         return without_calls()
     model = skill.spec["model"]
-    models, name = _models(), model["primary"]
+    models, name = _models(), model["primary"] or shipped_routing().tasks.skill_execution
     spec = models.get(name)
     if spec is None or spec.prices is None:
         raise ValueError(
