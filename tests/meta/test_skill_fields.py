@@ -26,9 +26,9 @@ from aspora.apis.skill_class import execution_class
 from aspora.controllers.health import decide
 from aspora.executor.plan import plan_of
 from aspora.executor.skill_agent import agent_task
-from aspora.main.wiring import shipped_routing
 from aspora.meta.errors import Invalid
 from aspora.models.choosing import Task, choose
+from aspora.models.defaults import shipped_routing
 from aspora.models.limits import Payer, PlatformLimits, charge_of
 
 CALLER = Caller(name="author", kind="user")

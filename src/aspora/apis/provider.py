@@ -47,6 +47,9 @@ class ProviderSpec(ApiModel):
     `/openai/deployments/{model}/chat/completions?api-version=2024-10-21`."""
     embeddings_path: str = Field(default="/embeddings", max_length=500, pattern=_PATH)
     """Likewise."""
+    generation_path: str | None = Field(default=None, max_length=500, pattern=_PATH)
+    """Below the URL, where it tells later what an answer cost whose stream was cut short, e.g.
+    `/generation?id={id}`; absent: nowhere, and an upper bound of what came is charged."""
     region: str = Field(default="", max_length=63)
     """Where it processes what it is sent, e.g. `eu`; empty: not known, which no domain that asks accepts."""
     data_policy: DataPolicy = Field(default_factory=DataPolicy)

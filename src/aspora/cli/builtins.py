@@ -24,6 +24,9 @@ VERBS = {
     "rollback": VerbInfo("aspora.cli.verbs.rollback", "point production back at an earlier revision"),
     "get": VerbInfo("aspora.cli.verbs.get", "print objects and records as a table"),
     "describe": VerbInfo("aspora.cli.verbs.describe", "print all about one object"),
+    "cost": VerbInfo("aspora.cli.verbs.cost", "sum up what model calls cost"),
+    "estimate-cost": VerbInfo("aspora.cli.verbs.estimate_cost", "guess what skills will cost a month"),
+    "budgets": VerbInfo("aspora.cli.verbs.budgets", "change what may be spent now, or forgive what was"),
     "edit": VerbInfo("aspora.cli.verbs.edit", "change one object in an editor"),
     "wait": VerbInfo("aspora.cli.verbs.wait", "wait until objects are as they should be"),
     "delete": VerbInfo("aspora.cli.verbs.delete", "delete objects"),
@@ -55,6 +58,7 @@ GROUPS = {
     "Skills on disk": ("init", "create", "list", "validate", "test", "run"),
     "Skills on the server": ("apply", "diff", "rollback", "logs", "cancel"),
     "Objects and records": ("get", "describe", "edit", "delete", "watch", "wait", "explain", "api-resources"),
+    "Money": ("cost", "estimate-cost", "budgets"),
     "Processes": ("gateway", "executor", "controllers", "database"),
     "This machine": (
         "demo",

@@ -10,7 +10,8 @@ INTERRUPTED = 130
 
 MEANINGS = {
     OK: "done",
-    FAILED: "the thing itself failed: an execution, a test, a validation; or `diff` found differences",
+    FAILED: "the thing itself failed: an execution, a test, a validation, an estimate without its approval;"
+    " or `diff` found differences",
     USAGE: "the command line is wrong",
     UNAVAILABLE: "no server, or it can't answer now",
     REFUSED: "refused: not found, invalid, conflict, forbidden",

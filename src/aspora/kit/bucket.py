@@ -21,8 +21,16 @@ class TokenBucket:
 
     def delay_seconds(self) -> float:
         """Take a token; 0 when one is there, else how long until it would be."""
+        self._refill()
+        self._tokens -= 1
+        return max(0.0, -self._tokens / self._per_second)
+
+    def wait_seconds(self) -> float:
+        """How long until a token is there; takes none."""
+        self._refill()
+        return max(0.0, (1 - self._tokens) / self._per_second)
+
+    def _refill(self) -> None:
         now = self._monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
         self._at = now
-        self._tokens -= 1
-        return max(0.0, -self._tokens / self._per_second)

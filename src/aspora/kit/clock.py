@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
@@ -17,6 +17,10 @@ class Clock(Protocol):
         ...
 
 
+_MONOTONIC: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Leases and deadlines are judged by it: of Linux's clocks that one goes on while the machine is suspended."""
+
+
 class SystemClock:
     """The machine's clock."""
 
@@ -25,8 +29,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds since some fixed point."""
-        return time.monotonic()
+        """Seconds since some fixed point, those of a suspended machine too, on Linux."""
+        return time.clock_gettime(_MONOTONIC)
 
 
 class SteadyClock:

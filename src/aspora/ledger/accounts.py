@@ -64,20 +64,28 @@ class LedgerAccounts:
         return await self.get(key) if row is None else account_of(row)
 
 
+def key_in(row: Row) -> AccountKey:
+    """Which account a row is about."""
+    return AccountKey(
+        Scope(ScopeKind(row["scope_kind"]), row["scope_name"]),
+        Window(row["window_kind"]),
+        row["window_start"],
+        Unit(row["unit"]),
+    )
+
+
 def account_of(row: Row) -> Account:
     """An account's row."""
+    spent, cap = row["spent"] - row["forgiven"], row["cap"]
     return Account(
         id=row["id"],
-        key=AccountKey(
-            Scope(ScopeKind(row["scope_kind"]), row["scope_name"]),
-            Window(row["window_kind"]),
-            row["window_start"],
-            Unit(row["unit"]),
-        ),
-        cap=row["cap"],
-        spent=row["spent"] - row["forgiven"],
+        key=key_in(row),
+        cap=cap,
+        spent=spent,
         leased=row["leased"],
         in_doubt=row["in_doubt"],
         overrun=row["overrun"],
         paused=row["paused"],
+        is_throttled=row["unit"] == Unit.MICRO_USD and cap is not None and spent > 0 and spent * 100 >= cap * 95,
+        opened_at=row["opened_at"],
     )

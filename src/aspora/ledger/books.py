@@ -3,12 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 
 from aspora.db.pool import Database, Row
 from aspora.db.queries import Queries
-from aspora.ledger.interface import AccountKey, Fired, Hold, Scope, ScopeKind, Swept, Unit, Window
+from aspora.ledger.interface import AccountKey, Hold, Swept
 
 _queries = Queries.load("aspora.ledger", "ledger.sql")
 _MOST_TEXT = 200
@@ -31,17 +30,33 @@ class Want:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """What a holder learns of the accounts that it leases.
+
+    Attributes:
+        paused: Those that are.
+        throttled: Those that are near their cap.
+    """
+
+    paused: tuple[int, ...]
+    throttled: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Answers:
     """What a settling statement says.
 
     Attributes:
-        known: Calls that had an intent, `open` or `in_doubt`.
+        known: For each item, whether its call had an intent still.
+        fired: How many thresholds were passed; they wait to be told.
         paused: Accounts that are.
+        throttled: Accounts that are near their cap.
     """
 
-    known: Mapping[str, str]
-    fired: tuple[Fired, ...]
+    known: tuple[bool, ...]
+    fired: int
     paused: tuple[int, ...]
+    throttled: frozenset[int]
 
 
 class Books:
@@ -56,11 +71,11 @@ class Books:
             epoch: int = await _queries.fetch_value(connection, "register_holder", name=name, ttl_seconds=ttl_seconds)
         return epoch
 
-    async def renew(self, epoch: int, *, ttl_seconds: float) -> list[int] | None:
-        """The holder's paused accounts; None: its time is over."""
+    async def renew(self, epoch: int, *, ttl_seconds: float) -> Renewed | None:
+        """Make a holder's time longer; None: it is over."""
         async with self._database.connection() as connection:
             row = await _queries.fetch_one(connection, "renew_holder", epoch=epoch, ttl_seconds=ttl_seconds)
-        return None if row is None else row["paused"]
+        return None if row is None else Renewed(tuple(row["paused"]), frozenset(row["throttled"]))
 
     async def grant(self, epoch: int, requests: Sequence[Sequence[Want]]) -> list[list[Row]] | None:
         """For each request a row for each of its parts, in their order; None: the holder's time is over."""
@@ -84,7 +99,9 @@ class Books:
         """Say what is known of calls; see the function."""
         async with self._database.connection() as connection:
             answer = await _queries.fetch_value(connection, "settle", items=json.dumps(items))
-        return Answers(answer["known"], fired_of(answer["fired"]), tuple(answer["paused"]))
+        places = frozenset(answer["known"])
+        known = tuple(place in places for place in range(1, len(items) + 1))
+        return Answers(known, answer["fired"], tuple(answer["paused"]), frozenset(answer["throttled"]))
 
     async def give_back(self, epoch: int, amounts: Mapping[int, int]) -> bool:
         """Return parts of leases, by account; False: the holder's time is over."""
@@ -102,25 +119,7 @@ class Books:
         """End one holder whose time is over, or `own`; None: there was none."""
         async with self._database.connection() as connection:
             answer = await _queries.fetch_value(connection, "sweep", own=own)
-        return None if answer is None else Swept(answer["epoch"], answer["doubted"], fired_of(answer["fired"]))
-
-
-def fired_of(told: Sequence[Mapping[str, Any]]) -> tuple[Fired, ...]:
-    """Thresholds as the functions tell them."""
-    return tuple(
-        Fired(
-            AccountKey(
-                Scope(ScopeKind(row["scope_kind"]), row["scope_name"]),
-                Window(row["window_kind"]),
-                datetime.fromisoformat(row["window_start"]),
-                Unit.MICRO_USD,
-            ),
-            row["percent"],
-            row["spent"],
-            row["cap"],
-        )
-        for row in told
-    )
+        return None if answer is None else Swept(answer["epoch"], answer["doubted"], len(answer["fired"]))
 
 
 def plain(text: str) -> str:
@@ -153,5 +152,19 @@ def _intent(hold: Hold) -> dict[str, Any]:
         "model": plain(wanted.model),
         "provider": plain(wanted.provider),
         "attribution": {name: plain(text) for name, text in asdict(wanted.attribution).items()},
+        "route": _plain_json(wanted.route),
         "reserved_at": hold.reserved_at.isoformat(),
     }
+
+
+def _plain_json(value: Any) -> Any:
+    """A value whose texts any column takes."""
+    match value:
+        case str():
+            return plain(value)
+        case Mapping():
+            return {plain(str(name)): _plain_json(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_plain_json(inner) for inner in value]
+        case _:
+            return value

@@ -37,10 +37,12 @@ class LedgerDoubts:
         async with self._database.connection() as connection:
             hold = await _queries.fetch_value(connection, "get_doubt", id=call)
         if hold is not None:
-            booking = costs.book(settlement, hold_micro_usd=hold)
-            answers = await self._books.settle([items.settling(call, settlement, booking, act="reconcile")])
-            if call in answers.known:
-                return Settled(booking.cost_micro_usd, booking.source, booking.findings, True, answers.fired)
+            booking = costs.book(settlement, hold_micro_usd=hold, is_bounded=hold > 0)
+            answers = await self._books.settle(
+                [items.settling(call, settlement, booking, act="reconcile", is_bounded=hold > 0)]
+            )
+            if answers.known[0]:
+                return Settled(booking.cost_micro_usd, booking.source, booking.findings, True)
         raise NotFound(f"no call {call!r} is in doubt: it is settled or still under way; list those that are")
 
 
@@ -52,4 +54,5 @@ def _call(row: Row) -> DoubtfulCall:
         provider=row["provider"],
         reserved_at=row["reserved_at"],
         attribution=Attribution(**row["attribution"]),
+        route=row["route"],
     )

@@ -1,6 +1,7 @@
 """The ledger of one process: reserves from leases in memory, and has calls share statements and flushes."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,8 +15,9 @@ from aspora.kit.supervise import wait_for_event
 from aspora.ledger import costs, items
 from aspora.ledger.books import Answers, Books
 from aspora.ledger.groups import Group
-from aspora.ledger.interface import CallId, Fired, Hold, Reservation, Settled, Settlement
+from aspora.ledger.interface import AccountKey, CallId, Hold, Reservation, Settled, Settlement
 from aspora.ledger.leases import Leases, Terms
+from aspora.ledger.refusals import too_slow
 from aspora.ledger.windows import needs_of
 from aspora.meta.errors import Conflict, StatusError, Timeout, Unavailable
 from aspora.telemetry.logs import get_logger
@@ -34,11 +36,11 @@ class _Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """What is said of a hold's call; `answer` makes the caller's answer of whether that was new, and what fired."""
+    """What is said of a hold's call; `answer` makes the caller's answer of whether that was new."""
 
     hold: Hold
     item: Mapping[str, Any]
-    answer: Callable[[bool, tuple[Fired, ...]], Any]
+    answer: Callable[[bool], Any]
     due: float = 0.0
 
     @property
@@ -53,9 +55,20 @@ class Escrow:
         name: Of the process, for people.
         clock: Its wall time is the database's.
         new_id: Makes ids of calls, each of them new.
+        on_fired: Called after a statement that passed thresholds; they wait to be told.
     """
 
-    def __init__(self, books: Books, *, name: str, clock: Clock, new_id: Callable[[], str], terms: Terms) -> None:
+    def __init__(
+        self,
+        books: Books,
+        *,
+        name: str,
+        clock: Clock,
+        new_id: Callable[[], str],
+        terms: Terms,
+        on_fired: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_fired = on_fired
         self._terms = terms
         self._books = books
         self._clock = clock
@@ -72,14 +85,21 @@ class Escrow:
 
     @classmethod
     async def open(
-        cls, database: Database, *, name: str, clock: Clock, new_id: Callable[[], str], terms: Terms | None = None
+        cls,
+        database: Database,
+        *,
+        name: str,
+        clock: Clock,
+        new_id: Callable[[], str],
+        terms: Terms | None = None,
+        on_fired: Callable[[], None] = lambda: None,
     ) -> Self:
         """One that has a lease.
 
         Raises:
             Unavailable: The database can't be reached.
         """
-        made = cls(Books(database), name=name, clock=clock, new_id=new_id, terms=terms or Terms())
+        made = cls(Books(database), name=name, clock=clock, new_id=new_id, terms=terms or Terms(), on_fired=on_fired)
         async with made._leases.lock:
             await made._leases.require()
         return made
@@ -91,18 +111,37 @@ class Escrow:
         deadline = self._clock.monotonic() + self._terms.patience_seconds
         while True:
             now = self._clock.now()
-            parts = self._leases.take(needs_of(wanted, now))
+            needs = needs_of(wanted, now)
+            if await self._waits_for_turn(needs, deadline):
+                continue
+            parts = self._leases.take(needs)
             if parts is not None:
+                self._leases.throttles.let_through(needs)
                 hold = Hold(CallId(self._new_id()), self._leases.epoch, now, wanted, parts)
                 self._stages[hold.id] = _Stage.RESERVED
                 return hold
             if self._stopping.is_set():
-                raise Unavailable("this Aspora is stopping; send the request again to another, or when it is up")
+                raise _stopping()
             refusal = await self._leases.obtain(wanted, now)
             if refusal is not None:
                 if refusal.is_final or self._clock.monotonic() >= deadline:
                     raise refusal.error(now)
                 await wait_for_event(self._stopping, self._terms.retry_seconds)
+
+    async def _waits_for_turn(self, needs: Mapping[AccountKey, int], deadline: float) -> bool:
+        """Wait, when an account near its cap has just let another call through; False: there was no need to.
+
+        Raises:
+            TooManyRequests: The turn comes too late.
+        """
+        key, wait_seconds = self._leases.throttles.slowest(needs)
+        if key is None:
+            return False
+        if self._clock.monotonic() + wait_seconds > deadline:
+            raise too_slow(key, wait_seconds)
+        if await wait_for_event(self._stopping, wait_seconds):
+            raise _stopping()
+        return True
 
     async def intend(self, hold: Hold) -> None:
         """Keep durably that the call goes out."""
@@ -115,19 +154,21 @@ class Escrow:
 
     def settle(self, hold: Hold, settlement: Settlement) -> asyncio.Future[Settled]:
         """Book what a call cost."""
-        if self._stages.get(hold.id) is _Stage.RESERVED:
-            raise ValueError(f"call {hold.id!r} has no intent; release it, or intend before it goes out")
+        self._require_intent(hold)
         wanted = hold.reservation
         booking = costs.book(settlement, hold_micro_usd=wanted.hold_micro_usd, is_bounded=wanted.is_bounded)
 
-        def answer(is_new: bool, fired: tuple[Fired, ...]) -> Settled:
-            return Settled(booking.cost_micro_usd, booking.source, booking.findings, is_new, fired)
+        def answer(is_new: bool) -> Settled:
+            return Settled(booking.cost_micro_usd, booking.source, booking.findings, is_new)
 
-        return self._put(_Ending(hold, items.settling(hold.id, settlement, booking), answer))
+        return self._put(
+            _Ending(hold, items.settling(hold.id, settlement, booking, is_bounded=wanted.is_bounded), answer)
+        )
 
-    def doubt(self, hold: Hold) -> asyncio.Future[tuple[Fired, ...]]:
+    def doubt(self, hold: Hold) -> asyncio.Future[None]:
         """Charge a call in full until it is reconciled."""
-        return self._put(_Ending(hold, items.doubting(hold.id), _fired_alone))
+        self._require_intent(hold)
+        return self._put(_Ending(hold, items.doubting(hold.id), _nothing))
 
     def release(self, hold: Hold) -> asyncio.Future[None]:
         """Give a hold back whose call never went out."""
@@ -144,6 +185,7 @@ class Escrow:
     async def close(self, *, grace_seconds: float = 10.0) -> None:
         """Settle what was told and give all back; what can't be written in time is in doubt when the lease ends."""
         self._stopping.set()
+        self._release_late(math.inf)
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
                 await self._intents.drain()
@@ -155,15 +197,28 @@ class Escrow:
 
     async def _tick(self) -> None:
         now = self._clock.monotonic()
-        due = [ending for ending in self._late if ending.due <= now]
-        self._late = [ending for ending in self._late if ending.due > now]
-        for ending in due:
-            self._endings.put(ending)
+        self._release_late(now)
         await self._leases.tick()
         if now >= self._sweep_at:
             self._sweep_at = now + self._terms.ttl_seconds
             while swept := await self._books.sweep():
                 _log.warning("lease of a dead process ended", epoch=swept.epoch, doubted=swept.doubted)
+                self._tell_of(swept.fired)
+
+    def _release_late(self, now: float) -> None:
+        """Say again those releases that were put off until now."""
+        due = [ending for ending in self._late if ending.due <= now]
+        self._late = [ending for ending in self._late if ending.due > now]
+        for ending in due:
+            self._endings.put(ending)
+
+    def _tell_of(self, fired: int) -> None:
+        if fired:
+            self._on_fired()
+
+    def _require_intent(self, hold: Hold) -> None:
+        if self._stages.get(hold.id) is _Stage.RESERVED:
+            raise ValueError(f"call {hold.id!r} has no intent; release it, or intend before it goes out")
 
     def _is_good(self, hold: Hold) -> bool:
         return hold.id not in self._ending and hold.epoch == self._leases.epoch and self._leases.is_usable()
@@ -193,20 +248,18 @@ class Escrow:
         await self._intents.present_batch()
         sure = [ending for ending in endings if not self._put_off(ending)]
         if not sure:
-            return [ending.answer(False, ()) for ending in endings]
+            return [ending.answer(False) for ending in endings]
         async with self._leases.lock:
             answers = await self._until_answered([ending.item for ending in sure])
             for ending in sure:
                 self._leave(ending)
             self._leases.purse.stop(answers.paused)
-        fired = list(answers.fired)
-        told: list[Any] = []
-        for ending in endings:
-            keys = {part.key for part in ending.hold.parts}
-            own = tuple(f for f in fired if f.key in keys)
-            fired = [f for f in fired if f.key not in keys]
-            told.append(ending.answer(ending.hold.id in answers.known, own))
-        return told
+            for ending, was_known in zip(sure, answers.known, strict=True):
+                for part in ending.hold.parts if was_known else ():
+                    self._leases.throttles.learn(part.key, is_near_cap=part.account in answers.throttled)
+        self._tell_of(answers.fired)
+        known = dict(zip(map(id, sure), answers.known, strict=True))
+        return [ending.answer(known.get(id(ending), False)) for ending in endings]
 
     def _put_off(self, ending: _Ending) -> bool:
         """Whether to wait until an intent can't come any more: then its hold may be used again, not before."""
@@ -238,9 +291,9 @@ class Escrow:
             self._leases.purse.settle(hold.parts)
 
 
-def _fired_alone(_is_new: bool, fired: tuple[Fired, ...]) -> tuple[Fired, ...]:
-    return fired
+def _stopping() -> Unavailable:
+    return Unavailable("this Aspora is stopping; send the request again to another, or when it is up")
 
 
-def _nothing(_is_new: bool, _fired: tuple[Fired, ...]) -> None:
+def _nothing(_is_new: bool) -> None:
     return None

@@ -1,16 +1,18 @@
-"""The ports of the ledger: `Ledger` for a process that makes calls, `Accounts` and `Doubts` for who looks after them.
+"""The ports of the ledger: `Ledger` for who makes calls, `Accounts`, `Thresholds`, `Doubts` for who looks after them.
 
 The life of a call: `reserve` → `intend` → `may_send` → the call goes out → `settle`, or `doubt` when nobody knows what
 came of it, or `release` when it surely never went out.
 """
 
 from asyncio import Future
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum, StrEnum
 from typing import Any, NewType, Protocol
+
+from aspora.db.pool import Connection
 
 CallId = NewType("CallId", str)
 
@@ -56,7 +58,8 @@ class Scope:
     """Names one budget's owner.
 
     Attributes:
-        name: Unique among its kind; a skill's is `domain/name`, the platform's "".
+        name: Unique among its kind. A skill's is `domain/name`, and so begins that of a user, a trigger and an arm; a
+            key's is `name@domain`, or `name`; the platform's is "".
     """
 
     kind: ScopeKind
@@ -68,8 +71,8 @@ class Limit:
     """A cap that a call falls under.
 
     Attributes:
-        cap: None: counted and never refused. It is the cap of a window that nobody has used yet; one that is in use
-            has its cap changed by `Accounts.set_cap` alone.
+        cap: None: counted and never refused. Another one than was named last replaces the cap of a window that is in
+            use, also one that a person has set by `Accounts.set_cap` since.
     """
 
     scope: Scope
@@ -117,6 +120,7 @@ class Reservation:
         provider: Name of the Provider.
         is_bounded: False: nobody can say what it may cost, the hold is 0, and no limit in money has a cap; whatever it
             costs is then booked, and is no overrun.
+        route: Why it goes there: small, and JSON; kept with the call.
     """
 
     limits: tuple[Limit, ...]
@@ -126,6 +130,7 @@ class Reservation:
     provider: str
     attribution: Attribution = field(default_factory=Attribution)
     is_bounded: bool = True
+    route: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,30 +191,18 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Fired:
-    """A threshold that was passed: 80, 95 or 100 percent. It is told once a window, and kept in a row."""
-
-    key: AccountKey
-    percent: int
-    spent: int
-    cap: int
-
-
-@dataclass(frozen=True, slots=True)
 class Settled:
     """What was booked.
 
     Attributes:
         findings: CamelCase: `CostMissing`, `CostInvalid`, `CostDrift`, `CostClamped`, `Overrun`.
         is_new: False when the call was settled before; then nothing was booked now.
-        fired: Thresholds passed by the statement that booked this call and maybe others; each is told to one caller.
     """
 
     cost_micro_usd: int
     source: CostSource
     findings: tuple[str, ...]
     is_new: bool
-    fired: tuple[Fired, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +215,7 @@ class Account:
         in_doubt: The part of what was spent that waits to be reconciled.
         overrun: By how much calls went over their holds.
         paused: `Cap` or `Overrun`; None: it is open.
+        is_throttled: So near its cap that one call a second goes through.
     """
 
     id: int
@@ -232,6 +226,8 @@ class Account:
     in_doubt: int
     overrun: int
     paused: str | None
+    is_throttled: bool
+    opened_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,15 +240,130 @@ class DoubtfulCall:
     provider: str
     reserved_at: datetime
     attribution: Attribution
+    route: Mapping[str, Any]
+
+
+class CallState(StrEnum):
+    """What is known of a call: it was booked, nobody knows what it cost, or it is under way."""
+
+    SETTLED = "Settled"
+    IN_DOUBT = "InDoubt"
+    OPEN = "Open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A call as it is kept.
+
+    Attributes:
+        was_in_doubt: Its hold was charged at first.
+        cost_micro_usd: None until it is settled, like all else that is told of its outcome.
+        cost_source: A value of `CostSource`.
+        upstream_micro_usd: What the upstream said; None also when it said nothing.
+        priced_micro_usd: What the prices say, likewise.
+        findings: As in `Settled`.
+        route: As in `Reservation`.
+    """
+
+    id: CallId
+    state: CallState
+    reserved_at: datetime
+    settled_at: datetime | None
+    was_in_doubt: bool
+    hold_micro_usd: int
+    cost_micro_usd: int | None
+    cost_source: str | None
+    upstream_micro_usd: int | None
+    priced_micro_usd: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    model: str
+    provider: str
+    outcome: str | None
+    findings: tuple[str, ...]
+    attribution: Attribution
+    route: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFilter:
+    """Which calls; None for no limit.
+
+    Attributes:
+        domains: Only there; "" is what belongs to none.
+        skill: Its name without the domain.
+        since: Reserved then or later.
+        before: After the call of this instant and id in the list, which has the newest first.
+    """
+
+    domains: tuple[str, ...] | None = None
+    skill: str | None = None
+    states: frozenset[CallState] = frozenset(CallState)
+    since: datetime | None = None
+    before: tuple[datetime, str] | None = None
+
+
+class CostBy(StrEnum):
+    """By what costs are summed."""
+
+    DOMAIN = "domain"
+    SKILL = "skill"
+    REVISION = "revision"
+    MODEL = "model"
+    PROVIDER = "provider"
+    USER = "user"
+    TRIGGER = "trigger"
+    COST_CENTER = "cost-center"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostSum:
+    """What some calls cost.
+
+    Attributes:
+        name: "" for calls that have none, and for the sum of all.
+        calls: Settled ones.
+        doubtful_calls: Those in doubt, whose holds are charged: `doubt_micro_usd` is not in `cost_micro_usd`.
+    """
+
+    name: str
+    calls: int
+    cost_micro_usd: int
+    doubtful_calls: int
+    doubt_micro_usd: int
+    input_tokens: int
+    output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What became of a holder whose time was over."""
+    """What became of a holder whose time was over.
+
+    Attributes:
+        doubted: Calls that are in doubt now.
+        fired: How many thresholds were passed by that.
+    """
 
     epoch: int
     doubted: int
-    fired: tuple[Fired, ...]
+    fired: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """A share of a cap that was passed; it is told once a window, and again when the cap was raised or reset since.
+
+    Attributes:
+        percent: 80, 95 or 100.
+        spent: Then, of `cap`, in micro-USD.
+    """
+
+    key: AccountKey
+    percent: int
+    spent: int
+    cap: int
+    fired_at: datetime
 
 
 class Ledger(Protocol):
@@ -263,7 +374,7 @@ class Ledger(Protocol):
 
         Raises:
             BudgetExceeded: A cap on money leaves too little, or is paused.
-            TooManyRequests: A rate limit does.
+            TooManyRequests: A rate limit does, or a cap is 95 % spent, and others go first: one call a second.
             Unavailable: The database can't be reached and the leases in memory don't have it.
         """
         ...
@@ -284,7 +395,7 @@ class Ledger(Protocol):
         """Book what a call cost; done by and by, whether anybody awaits it or not. Right after `doubt` too."""
         ...
 
-    def doubt(self, hold: Hold) -> Future[tuple[Fired, ...]]:
+    def doubt(self, hold: Hold) -> Future[None]:
         """Charge a call in full until it is reconciled: it may have gone out, and nobody knows what it cost."""
         ...
 
@@ -326,6 +437,71 @@ class Accounts(Protocol):
 
     async def reset(self, key: AccountKey, *, audit: Mapping[str, Any]) -> Account:
         """Forgive what the window has spent so far and lift its pause. Errors and `audit` as for `set_cap`."""
+        ...
+
+
+class Reports(Protocol):
+    """Shows what there is."""
+
+    async def budget(self, id_: int) -> Account:
+        """One account.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
+        ...
+
+    async def budgets(
+        self, *, domains: Sequence[str] | None, kind: ScopeKind | None = None, before: int | None = None, limit: int
+    ) -> Sequence[Account]:
+        """Accounts of the windows that are open now, newest first.
+
+        Args:
+            domains: Only those of scopes there; "" is the platform. None for all.
+            kind: Only such scopes; None for all but executions.
+            before: Only those opened before the account of that id.
+            limit: At most so many.
+        """
+        ...
+
+    async def call(self, id_: str) -> Call:
+        """One call.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
+        ...
+
+    async def calls(self, wanted: CallFilter, *, limit: int) -> Sequence[Call]:
+        """Calls, newest first."""
+        ...
+
+    async def costs(
+        self, by: CostBy, *, since: datetime, domains: Sequence[str] | None, limit: int
+    ) -> tuple[CostSum, Sequence[CostSum]]:
+        """The sum of all calls reserved since then, and the sums by name, the dearest first, at most `limit`."""
+        ...
+
+
+class Thresholds(Protocol):
+    """What was passed and somebody has to be told."""
+
+    async def tell_next(
+        self, tell: Callable[[Connection, Sequence[Threshold]], Awaitable[None]], *, limit: int = 100
+    ) -> Sequence[Threshold]:
+        """Hand some that nobody was told of to `tell` and mark them, all in one transaction.
+
+        Args:
+            tell: Writes what it tells by that connection; may be called again after a conflict, which undid all of it.
+                What it raises leaves them untold. It is not called when there are none.
+            limit: At most so many.
+
+        Returns:
+            Those that were told, oldest first; each is told by one process alone.
+
+        Raises:
+            Unavailable: The database can't be reached.
+        """
         ...
 
 

@@ -7,11 +7,14 @@ from aspora.ledger.costs import MOST_TOKENS, Booking, tokens_of
 from aspora.ledger.interface import CallId, Settlement
 
 
-def settling(call: CallId, settlement: Settlement, booking: Booking, *, act: str = "settle") -> dict[str, Any]:
+def settling(
+    call: CallId, settlement: Settlement, booking: Booking, *, act: str = "settle", is_bounded: bool = True
+) -> dict[str, Any]:
     """It cost that; `act` is `reconcile` for what must be in doubt."""
     return {
         "id": call,
         "act": act,
+        "bounded": is_bounded,
         "cost": booking.cost_micro_usd,
         "cost_source": booking.source.value,
         "upstream_micro_usd": booking.upstream_micro_usd,

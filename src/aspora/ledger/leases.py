@@ -16,6 +16,7 @@ from aspora.ledger.groups import Group
 from aspora.ledger.interface import AccountKey, Part, Reservation
 from aspora.ledger.purse import Purse
 from aspora.ledger.refusals import Refusal, first_of
+from aspora.ledger.throttles import Throttles
 from aspora.ledger.windows import caps_of, needs_of
 from aspora.meta.errors import Unavailable
 from aspora.telemetry.logs import get_logger
@@ -31,7 +32,7 @@ class Terms:
         ttl_seconds: How long its place lasts without being renewed.
         margin_seconds: How long before that it is used no more.
         tick_seconds: How often it is looked at; what was not used since the last look goes back.
-        patience_seconds: How long a call waits for what other calls hold.
+        patience_seconds: How long a call waits for what other calls hold, or for its turn near a cap.
         retry_seconds: How often it asks meanwhile; what was refused is not asked for again before that.
         unsure_seconds: When a statement whose answer was lost is over: more than the statement timeout.
         calls_per_slice: A slice is meant for so many calls like the one that asks, when there is plenty.
@@ -60,12 +61,14 @@ class Leases:
     Attributes:
         epoch: Of its place; 0 while it has none. What was reserved under another is void.
         purse: Void too when the epoch changes.
+        throttles: Of accounts near their cap; they outlast an epoch.
         lock: Held by whoever changes what is leased, until the purse knows it.
     """
 
     def __init__(self, books: Books, *, name: str, clock: Clock, terms: Terms) -> None:
         self.epoch = 0
         self.purse = Purse()
+        self.throttles = Throttles(clock.monotonic)
         self.lock = asyncio.Lock()
         self._books = books
         self._name = name
@@ -118,16 +121,19 @@ class Leases:
         self._extend(asked_at)
 
     async def renew(self) -> None:
-        """Make its time longer, unless it is over; learn which accounts are paused."""
-        epoch, asked_at = self.epoch, self._clock.monotonic()
-        paused = await self._books.renew(epoch, ttl_seconds=self._terms.ttl_seconds)
+        """Make its time longer, unless it is over; learn which accounts are paused or throttled."""
+        epoch, asked_at, asked_of = self.epoch, self._clock.monotonic(), self.purse.accounts()
+        renewed = await self._books.renew(epoch, ttl_seconds=self._terms.ttl_seconds)
         if epoch != self.epoch:
             return
-        if paused is None:
+        if renewed is None:
             self.forget()
             return
         self._extend(asked_at)
-        self.purse.stop(paused)
+        self.purse.stop(renewed.paused)
+        for key, account in asked_of.items():
+            self.throttles.learn(key, is_near_cap=account in renewed.throttled)
+        self.throttles.forget_idle(self.purse.accounts())
 
     async def tick(self) -> None:
         """Renew when it is time to, and give back what is not used."""
@@ -212,6 +218,8 @@ class Leases:
         return requests
 
     def _book(self, request: Sequence[Want], rows: Sequence[Row]) -> Refusal | None:
+        for want, row in zip(request, rows, strict=True):
+            self.throttles.learn(want.key, is_near_cap=row["is_near_cap"])
         if rows[0]["granted"]:
             for want, row in zip(request, rows, strict=True):
                 self.purse.add(want.key, account=row["account"], amount=row["slice"])

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from aspora.kit.clock import Clock
 from aspora.ledger import costs
-from aspora.ledger.interface import AccountKey, CallId, Fired, Hold, Part, Reservation, Scope, Settled, Settlement, Unit
+from aspora.ledger.interface import AccountKey, CallId, Hold, Part, Reservation, Scope, Settled, Settlement, Unit
 from aspora.ledger.refusals import Refusal, first_of
 from aspora.ledger.windows import caps_of, needs_of
 
@@ -80,13 +80,13 @@ class LocalLedger:
             Unit.REQUESTS: 1,
         }
         is_new = self._close(hold, amounts)
-        return _done(Settled(booking.cost_micro_usd, booking.source, booking.findings, is_new, ()))
+        return _done(Settled(booking.cost_micro_usd, booking.source, booking.findings, is_new))
 
-    def doubt(self, hold: Hold) -> asyncio.Future[tuple[Fired, ...]]:
+    def doubt(self, hold: Hold) -> asyncio.Future[None]:
         """Charge a call in full until it is reconciled."""
         if self._close(hold, {part.key.unit: part.amount for part in hold.parts}):
             self._doubtful[hold.id] = hold
-        return _done(())
+        return _done(None)
 
     def release(self, hold: Hold) -> asyncio.Future[None]:
         """Give a hold back whose call never went out."""

@@ -71,6 +71,10 @@ class Purse:
         for share in self._shares.values():
             share.is_stopped = share.is_stopped or share.account in stopped
 
+    def accounts(self) -> dict[AccountKey, int]:
+        """All of which it has something, with their ids."""
+        return {key: share.account for key, share in self._shares.items()}
+
     def take_idle(self, *, keep_used: bool = True) -> dict[int, int]:
         """Take out what should go back, by account: all but as much as was used since the last time.
 

@@ -41,7 +41,7 @@ class Refusal:
     def _over_budget(self, now: datetime) -> BudgetExceeded:
         spent, need = format_usd(self.used), format_usd(self.need)
         cap = "the cap of no limit" if self.cap is None else f"the cap of {format_usd(self.cap)}"
-        scope = f"{self.key.scope.kind} {self.key.scope.name!r}" if self.key.scope.name else str(self.key.scope.kind)
+        scope = _scope_of(self.key)
         window = f"this {self.key.window}"
         end, wait_seconds = self._end(now)
         if self.paused == "Overrun":
@@ -76,6 +76,19 @@ class Refusal:
         if end is None:
             return "with the next execution", None
         return f"at {rfc3339(end)}", max((end - now).total_seconds(), 0.0)
+
+
+def too_slow(key: AccountKey, wait_seconds: float) -> TooManyRequests:
+    """What a caller is told whose turn near the cap does not come in time."""
+    return TooManyRequests(
+        f"{_scope_of(key)} has spent 95 % of its cap for this {key.window} or more, so that one call a second goes"
+        f" through: send it again in a while, or raise the cap",
+        retry_after_seconds=wait_seconds,
+    )
+
+
+def _scope_of(key: AccountKey) -> str:
+    return f"{key.scope.kind} {key.scope.name!r}" if key.scope.name else str(key.scope.kind)
 
 
 def first_of(refusals: list[Refusal]) -> Refusal:

@@ -1,8 +1,8 @@
-"""Windows of UTC time: where one begins and when it is over."""
+"""Windows of UTC time, where one begins and when it is over; and in which domain a scope lies."""
 
 from datetime import UTC, datetime, timedelta
 
-from aspora.ledger.interface import AccountKey, Limit, Reservation, Unit, Window
+from aspora.ledger.interface import AccountKey, Limit, Reservation, Scope, ScopeKind, Unit, Window
 
 NO_START = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -36,6 +36,20 @@ def window_end(window: Window, start: datetime) -> datetime | None:
             return start + timedelta(days=1)
         case Window.MONTH:
             return (start + timedelta(days=32)).replace(day=1)
+
+
+def domain_of(scope: Scope) -> str:
+    """The domain whose owner may look after a scope; "" for what is the platform's alone."""
+    match scope.kind:
+        case ScopeKind.DOMAIN:
+            return scope.name
+        case ScopeKind.KEY:
+            return scope.name.partition("@")[2]
+        case ScopeKind.SKILL | ScopeKind.USER | ScopeKind.TRIGGER | ScopeKind.ARM:
+            domain, slash, _ = scope.name.partition("/")
+            return domain if slash else ""
+        case ScopeKind.EXECUTION | ScopeKind.PLATFORM:
+            return ""
 
 
 def key_of(limit: Limit, at: datetime) -> AccountKey:

@@ -25,6 +25,8 @@ from aspora.db.pool import Database
 from aspora.executor.starter import DurableStarter
 from aspora.gateway.app import AppConfig, build_app
 from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
+from aspora.gateway.budgets.contract import SCHEMAS as BUDGET_SCHEMAS
+from aspora.gateway.budgets.routes import budget_routes
 from aspora.gateway.connection import BoundedConnection
 from aspora.gateway.history.contract import SCHEMAS as HISTORY_SCHEMAS
 from aspora.gateway.history.routes import CHANNELS as HISTORY_CHANNELS
@@ -44,6 +46,7 @@ from aspora.ledger.accounts import LedgerAccounts
 from aspora.ledger.interface import Ledger
 from aspora.ledger.maintenance import RETAINED as LEDGER_RECORDS
 from aspora.ledger.maintenance import maintain_ledger
+from aspora.ledger.thresholds import LedgerThresholds
 from aspora.main.child import open_database
 from aspora.main.controlling import lead_controllers
 from aspora.main.database_clock import DatabaseClock
@@ -57,6 +60,7 @@ from aspora.main.spending import open_escrow, platform_limits
 from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_store, model_environment
 from aspora.meta.errors import Unavailable
+from aspora.models.budget_events import BudgetEvents
 from aspora.models.defaults import default_objects
 from aspora.records.health import Healths
 from aspora.records.maintenance import maintain_records
@@ -101,10 +105,10 @@ def _build(
     keyring: Keyring,
     clock: DatabaseClock,
     ledger: Ledger,
+    fired: asyncio.Event,
 ) -> _Gateway:
-    metrics, kinds = Metrics(), list(load_kinds())
-    audit, streams = Audit(database), Streams(metrics=metrics)
-    store = PostgresStore(database, listener, clock, forms=KindForms(kinds))
+    metrics, kinds, audit = Metrics(), list(load_kinds()), Audit(database)
+    store, streams = PostgresStore(database, listener, clock, forms=KindForms(kinds)), Streams(metrics=metrics)
     objects = assemble(
         store=store,
         kinds=kinds,
@@ -115,7 +119,7 @@ def _build(
         streams=streams,
         trail=audit,
         sealer=keyring,
-        records={**EXECUTION_SCHEMAS, **HISTORY_SCHEMAS},
+        records={**EXECUTION_SCHEMAS, **HISTORY_SCHEMAS, **BUDGET_SCHEMAS},
     )
     serve = ServeDoor(
         database=database,
@@ -133,12 +137,13 @@ def _build(
     models = _model_door(settings, database, objects, serve, ledger, streams, clock, metrics)
     own = [*health_routes(HealthDoor(Healths(database), objects.view, clock)), *serve_routes(serve)]
     own += [*history_routes(history), *artifact_routes(ArtifactDoor(artifacts, objects.view)), *model_routes(models)]
-    draining = asyncio.Event()
-    document = partial(openapi_document, kinds, own, version=aspora_version())
+    own += budget_routes(database, objects.view, clock, audit)
+    draining, document = asyncio.Event(), partial(openapi_document, kinds, own, version=aspora_version())
     config = _frame(objects, audit, clock, metrics, _ready_checks(draining, database, objects))
     loops: dict[str, Loop] = {"listener": listener.run, "store": store.run, "view": objects.view.run}
     loops |= {"serve": serve.run, "history": history.run, "secrets": partial(objects.secrets.run, keyring.state)}
-    loops |= {"clock": clock.run} | _maintenance(settings, database)
+    told = BudgetEvents(LedgerThresholds(database), objects.view, fired, metrics=metrics, on_told=history.tell_happened)
+    loops |= {"clock": clock.run, "budget-events": told.run} | _maintenance(settings, database)
 
     def let_go() -> None:
         streams.close_all()
@@ -194,7 +199,7 @@ def _maintenance(settings: Settings, database: Database) -> dict[str, Loop]:
     """Day partitions made ahead, and dropped when they are old enough."""
     retained = (*RECORDS, *AUDIT_RECORDS, *LEDGER_RECORDS)
     return {
-        "ledger": partial(maintain_ledger, database),
+        "ledger": partial(maintain_ledger, database, keep_days=settings.record_days),
         "object-partitions": partial(maintain_objects, database),
         "record-partitions": partial(maintain_records, database, keep_days=settings.record_days, retained=retained),
         "audit-partitions": partial(maintain_audit, database),
@@ -301,8 +306,11 @@ async def serve(
         artifacts = artifact_store(settings)
         keyring = await open_keyring(settings, database)
         clock = await DatabaseClock.open(database, SystemClock())
-        ledger = await held.enter_async_context(open_escrow(database, name=new_place("gateway"), clock=clock))
-        gateway = _build(settings, database, listener, artifacts, keyring, clock, ledger)
+        fired = asyncio.Event()
+        ledger = await held.enter_async_context(
+            open_escrow(database, name=new_place("gateway"), clock=clock, on_fired=fired.set)
+        )
+        gateway = _build(settings, database, listener, artifacts, keyring, clock, ledger, fired)
         held.push_async_callback(gateway.close)
         await held.enter_async_context(running_loops(gateway.loops, grace_seconds=2))
         await _bootstrap(gateway.objects.bootstrap, settings, config)

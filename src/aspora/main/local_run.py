@@ -34,12 +34,13 @@ from aspora.kit.clock import Clock, SystemClock
 from aspora.ledger.local import LocalLedger
 from aspora.main.settings import Settings
 from aspora.main.spending import new_call_id, payer_of, platform_limits, skill_choice
-from aspora.main.wiring import sandbox_driver, shipped_catalog, shipped_routing
+from aspora.main.wiring import sandbox_driver, shipped_catalog
 from aspora.meta.errors import API_VERSION, NotFound, StatusError, Unavailable
 from aspora.meta.names import ExecutionId, NodeId
 from aspora.meta.objects import rfc3339
 from aspora.models.attempts import Attempts as ModelAttempts
 from aspora.models.client import HttpModelClient
+from aspora.models.defaults import shipped_routing
 from aspora.models.failures import ModelNotConfigured
 from aspora.models.limits import charge_of
 from aspora.records.rows import Claim, ExecutionEvent, ModelCall, Owner

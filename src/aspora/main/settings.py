@@ -156,7 +156,10 @@ class Settings:
     sandbox_warm: int = _setting("Handler processes kept started ahead of need.", 4, _number(0, 256))
     node_lease_seconds: int = _setting("How long an executor is trusted without a sign of life.", 10, _number(2, 600))
     record_days: int = _setting(
-        "Days that executions and what belongs to them are kept; what is not over stays longer.", 90, _number(1, 36500)
+        "Days that executions and what belongs to them are kept; what is not over stays longer, model calls and budgets"
+        " 92 days at least.",
+        90,
+        _number(1, 36500),
     )
     keep_revisions: int = _setting(
         "Revisions of a skill that stay, besides those that serve, run or are less than a day old.",

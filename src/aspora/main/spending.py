@@ -34,14 +34,22 @@ def new_call_id() -> str:
 
 @asynccontextmanager
 async def open_escrow(
-    database: Database, *, name: str, clock: Clock, terms: Terms | None = None
+    database: Database,
+    *,
+    name: str,
+    clock: Clock,
+    terms: Terms | None = None,
+    on_fired: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Escrow]:
     """A ledger with a lease for as long as the block runs; at its end all is settled and given back.
+
+    Args:
+        on_fired: Called when thresholds of budgets were passed and wait to be told.
 
     Raises:
         Unavailable: The database can't be reached.
     """
-    escrow = await Escrow.open(database, name=name, clock=clock, new_id=new_call_id, terms=terms)
+    escrow = await Escrow.open(database, name=name, clock=clock, new_id=new_call_id, terms=terms, on_fired=on_fired)
     loops: dict[str, Loop] = {"ledger": escrow.run}
     async with running_loops(loops, grace_seconds=1):
         try:

@@ -7,7 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from aspora.apis.model_routing import ModelRoutingSpec
 from aspora.artifacts.cache import ArtifactCache
 from aspora.artifacts.interface import ArtifactStore, BlobCache
 from aspora.artifacts.memory_blobs import MemoryBlobs
@@ -18,7 +17,6 @@ from aspora.kit.registry import load_object
 from aspora.main.settings import PREFIX, Settings, SettingsError
 from aspora.meta.errors import Invalid
 from aspora.models.catalog import Catalog
-from aspora.models.choosing import routing_of
 from aspora.models.defaults import default_objects
 from aspora.sandbox.builtins import drivers
 from aspora.sandbox.interface import SandboxDriver
@@ -133,8 +131,3 @@ def shipped_catalog(settings: Settings) -> Catalog:
     models = [o for o in objects if o["kind"] == "Model"]
     providers = [o for o in objects if o["kind"] == "Provider"]
     return Catalog(models, providers, environment=model_environment(settings))
-
-
-def shipped_routing() -> ModelRoutingSpec:
-    """How models are chosen without a server."""
-    return routing_of(next(o for o in default_objects() if o["kind"] == "ModelRouting"))

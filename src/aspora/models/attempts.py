@@ -17,6 +17,7 @@ from aspora.models.catalog import Catalog, Endpoint
 from aspora.models.failures import LedgerUnavailable, ModelRejected, ModelTimedOut, ModelUnavailable
 from aspora.models.interface import Charge, ModelAttempt
 from aspora.models.question import Attempt, Question, prepare, refuse_unpriced
+from aspora.models.reconciling import Reconciler
 from aspora.models.spending import Spending, pay
 from aspora.models.trying import Tried, tell
 from aspora.models.upstream import Exchange, Sending, Then, UpstreamFault, mark_sent, open_exchange
@@ -90,9 +91,11 @@ class Attempts:
         self._rand = rand
         self._backoff = backoff
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._reconciler = Reconciler(ledger, self._session_for, sleep=sleep)
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Stop asking what cut streams cost, and close all connections."""
+        await self._reconciler.close()
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
@@ -159,7 +162,9 @@ class Attempts:
         """Pay, send and take the answer; what was paid is booked, whatever happens."""
         if self._seconds_left(call.question) <= 0:
             _time_out(call.tried)
-        spending = await pay(self._ledger, attempt, call.charge, clock=self._clock, observe=call.observe)
+        spending = await pay(
+            self._ledger, attempt, call.charge, clock=self._clock, observe=call.observe, reconciler=self._reconciler
+        )
         sending = Sending(
             endpoint=attempt.endpoint,
             path=call.question.operation.path(attempt.endpoint),

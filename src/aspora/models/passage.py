@@ -85,7 +85,7 @@ class LiveStream:
         """Leave: the upstream is told by the closed connection."""
         self._is_over = True
         self._opened.exchange.close()
-        self._opened.spending.cut("cancelled", "", output_bytes=self._tee.output_bytes)
+        self._opened.spending.cut("cancelled", "", output_bytes=self._tee.output_bytes, generation=self._tee.generation)
 
     async def _read(self) -> None:
         piece = await anext(self._pieces, None)
@@ -108,7 +108,9 @@ class LiveStream:
     def _break_off(self, fault: UpstreamFault) -> None:
         self._is_over = True
         self._opened.exchange.close()
-        self._opened.spending.cut(fault.outcome, fault.message, output_bytes=self._tee.output_bytes)
+        self._opened.spending.cut(
+            fault.outcome, fault.message, output_bytes=self._tee.output_bytes, generation=self._tee.generation
+        )
         told = f"the answer broke off after part of it had been passed on: {fault.message}; ask again"
         self._events.append(error_event(told, reason=fault.outcome))
 

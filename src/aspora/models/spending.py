@@ -14,6 +14,7 @@ from aspora.models import failures
 from aspora.models.interface import Charge, CostSource, ModelAttempt, ModelCost, TokenUsage
 from aspora.models.pricing import price_usage, upstream_micro_usd
 from aspora.models.question import Attempt
+from aspora.models.reconciling import Cut, Reconciler
 from aspora.models.wire import read_usage
 
 IN_FLIGHT_TOKENS = 512
@@ -44,7 +45,9 @@ class Spending:
         *,
         clock: Clock,
         observe: Callable[[ModelAttempt], None],
+        reconciler: Reconciler | None = None,
     ) -> None:
+        self._reconciler = reconciler
         self.hold = hold
         self.attempt = attempt
         self._ledger = ledger
@@ -76,11 +79,29 @@ class Spending:
         asked, told = (_bare(name) for name in (self.attempt.endpoint.upstream_id, model))
         return ("ModelDiffers",) if told and asked not in told and told not in asked else ()
 
-    def cut(self, outcome: str, message: str, *, output_bytes: int) -> None:
-        """It was cut short after part of the answer had come: an upper bound of what was made till then is charged."""
+    def cut(self, outcome: str, message: str, *, output_bytes: int, generation: str = "") -> None:
+        """It was cut short after part of the answer had come.
+
+        An upper bound of what was made till then is charged; where the upstream can tell later what it cost, the whole
+        hold is until it has told.
+
+        Args:
+            outcome: What cut it, in snake_case.
+            message: The same for people.
+            output_bytes: What came of the answer.
+            generation: The upstream's id of it; "": not known.
+        """
         made = min(self.attempt.bound.output_tokens, output_bytes + IN_FLIGHT_TOKENS)
         counted = TokenUsage(input_tokens=self.attempt.bound.input_tokens, output_tokens=made)
-        self._settle(outcome, message=message, counted=counted, notes=("Cut",))
+        if self._reconciler is None or not generation or self.attempt.endpoint.provider.generation_path is None:
+            self._settle(outcome, message=message, counted=counted, notes=("Cut",))
+            return
+        bound = self._settlement(outcome, counted=counted, notes=("Cut",))
+        if self._end():
+            endpoint = self.attempt.endpoint
+            self._reconciler.later(Cut(hold=self.hold, endpoint=endpoint, generation=generation, bound=bound))
+            hold = self.attempt.hold_micro_usd
+            self._tell(outcome, message, None, ModelCost(micro_usd=hold, source=CostSource.IN_DOUBT, flags=("Cut",)))
 
     def refused(self, outcome: str, message: str) -> None:
         """The upstream charges nothing for it."""
@@ -99,22 +120,20 @@ class Spending:
         if self._end():
             self._ledger.release(self.hold)
 
-    def _settle(
+    def _settlement(
         self,
         outcome: str,
         *,
-        counted: TokenUsage | None = None,
-        message: str = "",
+        counted: TokenUsage | None,
         raw_cost: Any = None,
         usage: TokenUsage | None = None,
         model: str = "",
         notes: tuple[str, ...] = (),
-        source: CostSource | None = None,
-    ) -> ModelCost:
+    ) -> Settlement:
         prices = self.attempt.endpoint.model.prices
         tokens = usage or counted
         priced = None if prices is None or tokens is None else price_usage(prices, tokens)
-        settlement = Settlement(
+        return Settlement(
             outcome=outcome,
             upstream_micro_usd=upstream_micro_usd(raw_cost),
             priced_micro_usd=priced,
@@ -123,9 +142,22 @@ class Spending:
             model=model[:200] or None,
             findings=notes if prices is not None else (*notes, "Unpriced"),
         )
+
+    def _settle(
+        self,
+        outcome: str,
+        *,
+        message: str = "",
+        counted: TokenUsage | None = None,
+        usage: TokenUsage | None = None,
+        source: CostSource | None = None,
+        **told: Any,
+    ) -> ModelCost:
+        settlement = self._settlement(outcome, counted=counted, usage=usage, **told)
+        has_price = self.attempt.endpoint.model.prices is not None
         hold = self.hold.reservation
         booking = costs.book(settlement, hold_micro_usd=hold.hold_micro_usd, is_bounded=hold.is_bounded)
-        source = source or _source(booking, is_counted=usage is None, has_price=prices is not None)
+        source = source or _source(booking, is_counted=usage is None, has_price=has_price)
         cost = ModelCost(
             micro_usd=None if source is CostSource.UNKNOWN else booking.cost_micro_usd,
             source=source,
@@ -160,7 +192,13 @@ class Spending:
 
 
 async def pay(
-    ledger: Ledger, attempt: Attempt, charge: Charge, *, clock: Clock, observe: Callable[[ModelAttempt], None]
+    ledger: Ledger,
+    attempt: Attempt,
+    charge: Charge,
+    *,
+    clock: Clock,
+    observe: Callable[[ModelAttempt], None],
+    reconciler: Reconciler | None = None,
 ) -> Spending:
     """Set the most that an attempt can cost aside, durably: only then may it go out.
 
@@ -178,12 +216,13 @@ async def pay(
         provider=endpoint.provider_name,
         attribution=charge.attribution,
         is_bounded=attempt.hold_micro_usd is not None,
+        route={**charge.route, "attempt": attempt.number} if charge.route else {},
     )
     try:
         hold = await ledger.reserve(reservation)
     except StatusError as error:
         raise _refusal(error, alias=endpoint.alias) from error
-    spending = Spending(ledger, hold, attempt, clock=clock, observe=observe)
+    spending = Spending(ledger, hold, attempt, clock=clock, observe=observe, reconciler=reconciler)
     try:
         await ledger.intend(hold)
     except StatusError as error:

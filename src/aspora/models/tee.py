@@ -28,6 +28,11 @@ class StreamTee:
         """Whether some of the answer has come."""
         return self._reader.has_output
 
+    @property
+    def generation(self) -> str:
+        """The upstream's id of the answer; "" while it is not known."""
+        return self._reader.generation
+
     def feed(self, piece: bytes) -> list[bytes]:
         """Take bytes; the events that are whole now.
 

@@ -225,7 +225,7 @@ async def open_exchange(session: aiohttp.ClientSession, sending: Sending, *, now
         response = await session.post(
             f"{endpoint.base_url}{sending.path}",
             data=sending.body,
-            headers={**_headers(endpoint), CALL_HEADER: sending.call},
+            headers={**headers_of(endpoint), CALL_HEADER: sending.call},
             timeout=aiohttp.ClientTimeout(
                 total=sending.timeout_seconds, sock_connect=connect_seconds, ceil_threshold=math.inf
             ),
@@ -257,7 +257,8 @@ def _broken(error: Exception) -> str:
             return "broke off the connection"
 
 
-def _headers(endpoint: Endpoint) -> dict[str, str]:
+def headers_of(endpoint: Endpoint) -> dict[str, str]:
+    """What each request to an endpoint carries, its key included."""
     headers = {**endpoint.provider.headers, "Content-Type": "application/json", "User-Agent": USER_AGENT}
     if endpoint.api_key is not None:
         name = endpoint.provider.api_key_header

@@ -100,6 +100,7 @@ class _Choice(BaseModel):
 
 
 class _Completion(BaseModel):
+    id: str | None = None
     choices: list[_Choice] | None = None
     model: str | None = None
     usage: dict[str, Any] | None = None
@@ -213,6 +214,8 @@ class StreamReader:
         self._calls: dict[int, _CallInParts] = {}
         self._finish_reason: str | None = None
         self._model = ""
+        self.generation = ""
+        """The upstream's id of the answer, once it is known."""
         self._usage: dict[str, Any] | None = None
         self._done = False
 
@@ -267,6 +270,7 @@ class StreamReader:
 
     def _chunk(self, chunk: _Completion) -> Iterator[str]:
         self._model = chunk.model or self._model
+        self.generation = self.generation or chunk.id or ""
         self._usage = chunk.usage or self._usage
         if not chunk.choices:
             return

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from aspora.db.pool import Database, Row
+from aspora.db.pool import Connection, Database, Row
 from aspora.db.queries import Queries
 from aspora.meta.errors import API_VERSION
 from aspora.meta.objects import rfc3339
@@ -86,9 +86,7 @@ class Happenings:
     async def record(self, happening: Happening) -> Row:
         """Keep it, or count it on the row that it repeats; the row."""
         async with self._database.connection() as connection:
-            row = await _queries.fetch_one(connection, "record", event=encode_leniently(asdict(happening)))
-        assert row is not None
-        return row
+            return await record(connection, happening)
 
     async def page(
         self, wanted: HappeningFilter, *, limit: int, before: tuple[datetime, int] | None = None
@@ -128,6 +126,13 @@ class Happenings:
             row = await _queries.fetch_one(connection, "read_place")
         assert row is not None
         return Cursor(row["place"], 0), row["newest"]
+
+
+async def record(connection: Connection, happening: Happening) -> Row:
+    """As `Happenings.record`, in a transaction of the caller's."""
+    row = await _queries.fetch_one(connection, "record", event=encode_leniently(asdict(happening)))
+    assert row is not None
+    return row
 
 
 def cursor_of(row: Mapping[str, Any]) -> Cursor:

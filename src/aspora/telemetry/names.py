@@ -30,6 +30,9 @@ OBJECT_WRITES = MetricName("aspora_object_writes_total", "Writes of objects by o
 ADMISSION_SECONDS = MetricName("aspora_admission_seconds", "Time in the admission chain.", ("kind",))
 VIEW_AGE_SECONDS = MetricName("aspora_view_age_seconds", "Age of the oldest in-memory view of a kind.")
 VIEW_REREADS = MetricName("aspora_view_rereads_total", "Reads that a stale view passed on to the database.", ("kind",))
+BUDGET_THRESHOLDS = MetricName(
+    "aspora_budget_thresholds_total", "Shares of a budget that were passed, in percent.", ("scope", "percent")
+)
 CACHE_HITS = MetricName("aspora_cache_hits_total", "Asked for and there.", ("cache",))
 CACHE_MISSES = MetricName("aspora_cache_misses_total", "Asked for and not there.", ("cache",))
 CACHE_EVICTIONS = MetricName("aspora_cache_evictions_total", "Let go to make room.", ("cache",))

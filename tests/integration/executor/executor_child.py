@@ -22,12 +22,11 @@ from aspora.kit.clock import SystemClock
 from aspora.kit.supervise import run_loops
 from aspora.main.executor_process import SWITCH_INTERVAL_SECONDS
 from aspora.main.spending import EXECUTOR_TERMS, open_escrow, payer_of, skill_choice
-from aspora.main.wiring import shipped_routing
 from aspora.meta.errors import NotFound
 from aspora.models.attempts import Attempts
 from aspora.models.catalog import Catalog
 from aspora.models.client import HttpModelClient
-from aspora.models.defaults import default_objects
+from aspora.models.defaults import default_objects, shipped_routing
 from aspora.models.limits import PlatformLimits, charge_of
 from aspora.sandbox.process.driver import ProcessDriver
 from aspora.skills.archive import ArchiveFile, unpack, write_archive

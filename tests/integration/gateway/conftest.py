@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
+from tests.integration.ledger.conftest import Site, pay, send, wanted
 from tests.servers import PromptServer
 
 from aspora.access.keys import KeyId, mint_key
@@ -25,6 +26,8 @@ from aspora.db.listen import Listener
 from aspora.db.pool import Database
 from aspora.gateway.app import AppConfig, build_app
 from aspora.gateway.artifacts import ArtifactDoor, artifact_routes
+from aspora.gateway.budgets.contract import SCHEMAS as BUDGET_SCHEMAS
+from aspora.gateway.budgets.routes import budget_routes
 from aspora.gateway.connection import BoundedConnection
 from aspora.gateway.history.contract import SCHEMAS as HISTORY_SCHEMAS
 from aspora.gateway.history.routes import CHANNELS as HISTORY_CHANNELS
@@ -35,6 +38,7 @@ from aspora.gateway.openapi import openapi_document, openapi_routes
 from aspora.gateway.serve.contract import SCHEMAS as EXECUTION_SCHEMAS
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import SystemClock
+from aspora.ledger.interface import Attribution, Limit, Reservation, Scope, ScopeKind, Unit, Window
 from aspora.models.defaults import default_objects
 from aspora.sealing.check import settle_key
 from aspora.sealing.cipher import SecretKey, new_key
@@ -171,12 +175,13 @@ async def open_door(
         streams=streams,
         trail=audit,
         sealer=keyring,
-        records={**EXECUTION_SCHEMAS, **HISTORY_SCHEMAS},
+        records={**EXECUTION_SCHEMAS, **HISTORY_SCHEMAS, **BUDGET_SCHEMAS},
     )
     history = HistoryDoor(
         database=database, audit=audit, listener=listener, reader=parts.view, streams=streams, clock=clock
     )
     own = [*artifact_routes(ArtifactDoor(artifacts, parts.view)), *history_routes(history)]
+    own += budget_routes(database, parts.view, clock, audit)
     config = AppConfig(
         authenticate=parts.authenticate,
         impersonate=parts.authenticate.impersonate,
@@ -215,3 +220,30 @@ async def open_door(
 @pytest.fixture
 def api(door: Door) -> Api:
     return door.api
+
+
+def reservation(domain: str) -> Reservation:
+    under = (
+        Limit(Scope(ScopeKind.SKILL, f"{domain}/s"), Window.DAY, 1000),
+        Limit(Scope(ScopeKind.SKILL, f"{domain}/s"), Window.DAY, 10, Unit.REQUESTS),
+        Limit(Scope(ScopeKind.DOMAIN, domain), Window.MONTH, 100_000),
+        Limit(Scope(ScopeKind.PLATFORM, ""), Window.MONTH, None),
+    )
+    who = Attribution(domain=domain, skill="s", user="ann", revision=f"{domain}-r1")
+    return replace(wanted(100, under=under), attribution=who, route={"rule": "cheap first"})
+
+
+@pytest.fixture
+async def site(database: Database, door: Door) -> AsyncGenerator[Site]:
+    """Two domains: each has a settled call, ecm has one in doubt and one under way too."""
+    for name in ("ecm", "fraud"):
+        assert (await door.api.post("/api/v1/domains", {"metadata": {"name": name}, "spec": {}})).status == 201
+    site = Site(database)
+    site.clock.at = (await site.rows("select now() as at"))[0]["at"]
+    ledger = await site.open()
+    for domain in ("ecm", "fraud"):
+        await pay(ledger, reservation(domain), 96, input_tokens=5, output_tokens=6)
+    await ledger.doubt(await send(ledger, reservation("ecm")))
+    await send(ledger, reservation("ecm"))
+    yield site
+    await ledger.close()

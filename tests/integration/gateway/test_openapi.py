@@ -1,5 +1,6 @@
 """The document of the gateway as `aspora up` builds it, and answers that are as it says."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,9 @@ async def gateway(database: Database, dsn: str, tmp_path: Path) -> Gateway:
     keyring = Keyring(await settle_key(database, lambda: secret, new_key, place="a test"), lambda: secret)
     clock = await DatabaseClock.open(database, SystemClock())
     ledger = LocalLedger(clock=clock, new_id=new_call_id)
-    built = _build(Settings(data_dir=tmp_path), database, Listener(dsn, []), artifacts, keyring, clock, ledger)
+    built = _build(
+        Settings(data_dir=tmp_path), database, Listener(dsn, []), artifacts, keyring, clock, ledger, asyncio.Event()
+    )
     key = mint_key(KeyId("", "admin")).text
     await built.objects.bootstrap.run(shipped=[], keys=[admin_key(key)])
     made = Gateway(built.app, key)

@@ -97,6 +97,11 @@ def key(scope: Scope = SKILL, window: Window = Window.DAY) -> AccountKey:
     return key_of(Limit(scope, window, None), NOW)
 
 
+async def fired(site: Site) -> list[int]:
+    """Percents of all thresholds that were passed, in that order."""
+    return [row["percent"] for row in await site.rows("select percent from ledger_thresholds order by id")]
+
+
 async def send(ledger: Escrow, reservation: Reservation) -> Hold:
     """Everything up to the call's going out."""
     hold = await ledger.reserve(reservation)

@@ -18,7 +18,7 @@ from aspora.kit.clock import SystemClock
 from aspora.ledger.escrow import Escrow
 from aspora.ledger.interface import Limit, Reservation, Scope, ScopeKind, Settlement, Window
 from aspora.ledger.leases import Terms
-from aspora.meta.errors import BudgetExceeded, Unavailable
+from aspora.meta.errors import BudgetExceeded, TooManyRequests, Unavailable
 
 CAP_MICRO_USD = 5_000_000
 HOLD_MICRO_USD = 40_000
@@ -46,12 +46,12 @@ class Upstream:
 
 
 async def spend(ledger: Escrow, upstream: Upstream) -> None:
-    """Calls until the budget is spent."""
+    """Calls until the budget is spent, or nearly so."""
     wanted = Reservation(limits=LIMITS, hold_micro_usd=HOLD_MICRO_USD, model="m", provider="p")
     while True:
         try:
             hold = await ledger.reserve(wanted)
-        except BudgetExceeded:
+        except (BudgetExceeded, TooManyRequests):
             return
         except Unavailable:
             continue

@@ -77,6 +77,20 @@ async def test_an_intent_that_arrives_after_its_release_finds_its_hold_still_lea
     assert (await site.account())["leased"] == 0
 
 
+async def test_a_put_off_release_is_not_forgotten_at_the_end(site: Site) -> None:
+    ledger, books = await flaky(site)
+    hold = await ledger.reserve(wanted(5000))
+    books.failures = 1
+    with pytest.raises(Unavailable):
+        await ledger.intend(hold)
+    await ledger.release(hold)
+    await books.arrive()
+    await ledger.close()
+    assert await site.rows("select * from ledger_intents") == []
+    account = await site.account()
+    assert (account["spent"], account["in_doubt"], account["leased"]) == (0, 0, 0)
+
+
 async def test_what_was_spent_is_booked_when_the_database_is_back(site: Site) -> None:
     ledger, books = await flaky(site)
     hold = await send(ledger, wanted(1000))

@@ -81,12 +81,12 @@ def text_of(events: bytes) -> str:
 
 @asynccontextmanager
 async def bench(
-    *sequence: Any, rules: Any = (), timeout_seconds: int = 60, cap_micro_usd: int = 10**9
+    *sequence: Any, rules: Any = (), timeout_seconds: int = 60, cap_micro_usd: int = 10**9, provider: Any = None
 ) -> AsyncIterator[Bench]:
     async with ModelServer(parse_script({"sequence": list(sequence), "rules": list(rules)})) as server:
         env = {"ASPORA_MODEL_URL": server.url, "ASPORA_MODEL_API_KEY": KEY}
-        provider = {"kind": "Provider", "metadata": {"name": "custom"}}
-        made = catalog(env, {**provider, "spec": {**PROVIDER, "timeoutSeconds": timeout_seconds}})
+        spec = {**PROVIDER, "timeoutSeconds": timeout_seconds, **(provider or {})}
+        made = catalog(env, {"kind": "Provider", "metadata": {"name": "custom"}, "spec": spec})
         payer, pauses = Payer(cap_micro_usd), list[float]()
 
         async def sleep(seconds: float) -> None:
@@ -242,6 +242,28 @@ async def test_a_stream_that_is_left_closes_its_connection_and_is_charged_for_wh
     assert recorded.outcome == "client left"
     (attempt,) = b.attempts
     assert (attempt.outcome, attempt.cost.source, attempt.cost.flags) == ("cancelled", CostSource.BOUND, ("Cut",))
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_what_a_cut_stream_cost_is_asked_by_its_generation(tells: bool) -> None:
+    provider = {"generationPath": "/generation?id={id}"}
+    async with bench({**LONG, **fault("slow", delay_seconds=0.2)}, provider=provider) as b:
+        live = await b.live()
+        first = chunks(await anext(live))[0]
+        if tells:
+            told = {"total_cost": 0.000777, "native_tokens_prompt": 11, "native_tokens_completion": 3}
+            b.server.generations[first["id"]] = told
+        await live.aclose()
+        (attempt,) = b.attempts
+        held = b.payer.spent_micro_usd
+        async with asyncio.timeout(10):
+            while b.payer.spent_micro_usd == held:
+                await asyncio.sleep(0.01)
+    assert attempt.cost.source is CostSource.IN_DOUBT
+    assert held == attempt.cost.micro_usd
+    assert b.pauses == ([1.0] if tells else [1.0, 5.0, 30.0, 120.0])
+    assert (b.payer.spent_micro_usd == 777) is tells
+    assert 0 < b.payer.spent_micro_usd < held
 
 
 async def test_a_caller_who_leaves_before_the_first_token_is_charged_in_doubt() -> None:

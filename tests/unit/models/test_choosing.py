@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from aspora.apis.model_routing import ModelRoutingSpec, TaskType
-from aspora.main.wiring import shipped_routing
 from aspora.models.choosing import BudgetLeft, Task, choose, complexity_of, needs_budget, routing_of
+from aspora.models.defaults import shipped_routing
 
 SHIPPED = shipped_routing()
 LARGE = 50_000

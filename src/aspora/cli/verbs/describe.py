@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   aspora describe execution EXEC-20260218
   aspora describe skills -l team=payments
   aspora describe domain wealth
+  aspora describe budget 17
 """
 
 

@@ -21,6 +21,8 @@ EXAMPLES = """examples:
   aspora get skill wealth/create-goal -o yaml
   aspora get revisions -d wealth -l aspora.dev/skill=create-goal
   aspora get executions --skill wealth/fx-timing --since 1h --state Failed
+  aspora get budgets -d wealth               what was spent, of which cap, until when
+  aspora get calls --skill wealth/fx-timing --since 1h --state InDoubt
   aspora get events -w                       what happens to objects, as it happens
   aspora get skills -o name | xargs -n1 aspora describe
 """
@@ -40,13 +42,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="at most so many")
     parser.add_argument("-w", "--watch", action="store_true", help="go on with every change, until Ctrl-C")
     parser.add_argument("--show-managed-fields", action="store_true", help="say who manages which field")
-    records = parser.add_argument_group("executions only")
+    records = parser.add_argument_group("executions and calls only")
     records.add_argument("--skill", help="only this skill's, as name or domain/name")
     records.add_argument("--since", help="only those of the last while, as 30m, 2h or 1d, or after an RFC 3339 time")
-    records.add_argument("--state", help="Pending, Running, Succeeded, Failed or Cancelled")
+    states = "Pending, Running, Succeeded, Failed or Cancelled; of calls Settled, InDoubt or Open"
+    records.add_argument("--state", help=f"of executions {states}")
 
 
-def since_time(text: str) -> str:
+def since_time(text: str, *, option: str = "--since") -> str:
     """`2h` or an RFC 3339 time as an RFC 3339 time.
 
     Raises:
@@ -58,26 +61,26 @@ def since_time(text: str) -> str:
         else:
             moment = datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
-        raise ValueError(f"--since {quoted(text)} is not a time; write 30m, 2h, 1d or 2026-02-18T12:00:00Z") from None
+        raise ValueError(f"{option} {quoted(text)} is not a time; write 30m, 2h, 1d or 2026-02-18T12:00:00Z") from None
     except OverflowError:
-        raise ValueError(f"--since {quoted(text)} is before all time; leave it out to see everything") from None
+        raise ValueError(f"{option} {quoted(text)} is before all time; leave it out to see everything") from None
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def list_query(args: argparse.Namespace, target: Target) -> tuple[str, dict[str, Any]]:
-    """Path and query of a list, with the options that only executions have."""
+    """Path and query of a list, with the options that only executions and calls have."""
     domain, query = target.domain, {"labelSelector": args.selector, "fieldSelector": args.field_selector}
     if args.limit is not None:
         query["limit"] = args.limit
     special = {"skill": args.skill, "since": args.since, "state": args.state}
-    if target.resource["kind"] == "Execution":
+    if target.resource["kind"] in {"Execution", "Call"}:
         if args.skill:
             where, slash, name = args.skill.partition("/")
             domain, special["skill"] = (where, name) if slash else (domain, args.skill)
         special["since"] = since_time(args.since) if args.since else None
         query = {"limit": args.limit} | {k: v for k, v in special.items() if v}
     elif any(special.values()):
-        raise ValueError("--skill, --since and --state are for executions: aspora get executions …")
+        raise ValueError("--skill, --since and --state are for executions and calls: aspora get executions …")
     return object_path(target.resource["name"], domain=domain), query
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aspora.access.authorize import authorize, domains_allowed, no_such_domain
+from aspora.access.authorize import authorize, no_such_domain
 from aspora.access.interface import ObjectReader
 from aspora.audit.interface import AuditFilter
 from aspora.audit.trail import Audit, audit_wire
@@ -21,8 +21,9 @@ from aspora.gateway.history.told_event import parse_event
 from aspora.gateway.http import caller_of, flag_in, integer_in, json_response, query_of, read_json_object, wants
 from aspora.gateway.objects.watches import watch_seconds
 from aspora.gateway.streams import LinesResponse, Streams
+from aspora.gateway.visibility import visible_domains
 from aspora.kit.clock import Clock
-from aspora.meta.errors import BadRequest, Forbidden
+from aspora.meta.errors import BadRequest
 from aspora.records.happenings import HappeningFilter, Happenings, happening_wire, version_of
 from aspora.records.wakeups import HAPPENED, Wakeups
 
@@ -129,23 +130,7 @@ class HistoryHandlers:
                 yield {"type": line["type"], "object": table.table([line["object"]], metadata={})}
 
     async def _visible(self, request: Request, verb: str, plural: str, domain: str | None) -> tuple[str, ...] | None:
-        """Where the caller may do that: the given domain, or without one all there are (None for everywhere).
-
-        Raises:
-            NotFound: No such domain, or none the caller may see.
-            Forbidden: They may do it nowhere.
-        """
-        caller = caller_of(request)
-        if domain is not None:
-            authorize(caller, verb, plural, domain)
-            await self._require_domain(domain)
-            return (domain,)
-        allowed = domains_allowed(caller, verb, plural)
-        if allowed is None:
-            return None
-        if not allowed:
-            raise Forbidden(f"{caller.name!r} may not {verb} {plural} anywhere; bind a role that allows it to them")
-        return tuple(sorted(allowed))
+        return await visible_domains(caller_of(request), self.reader, verb=verb, plural=plural, domain=domain)
 
     async def _require_domain(self, domain: str) -> None:
         if await self.reader.get("Domain", domain) is None:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from aspora.gateway.http import printable
 from aspora.meta.errors import BadRequest
@@ -56,11 +56,12 @@ def instant_in(query: Mapping[str, str], name: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+        in_utc = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        moment = in_utc = None
+    if moment is None or in_utc is None or moment.tzinfo is None:
         raise BadRequest(f"{name} is {printable(text)!r}; write an instant with its zone, like 2026-02-18T12:00:00Z")
-    return moment
+    return in_utc
 
 
 def event_filter(selector: str, *, domains: tuple[str, ...] | None) -> HappeningFilter:

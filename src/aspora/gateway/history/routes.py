@@ -59,6 +59,10 @@ class HistoryDoor:
             clock=clock,
         )
 
+    def tell_happened(self) -> None:
+        """Events were kept that did not come through this door."""
+        self._wakeups.send(HAPPENED)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Send wake-ups and keep refusals, until told to stop."""
         loops = {"history-wakeups": self._wakeups.run, "history-audit": self._audit.run}

@@ -11,6 +11,8 @@ from aspora.meta.errors import API_VERSION
 
 RECORDS = (
     ResourceInfo("audit", "audit", "AuditEvent", "Cluster", ("list",)),
+    ResourceInfo("budgets", "budget", "Budget", "Either", ("get", "list", "update"), ("bu",)),
+    ResourceInfo("calls", "call", "Call", "Either", ("get", "list")),
     ResourceInfo("events", "event", "Event", "Either", ("create", "list", "watch"), ("ev",)),
     ResourceInfo("executions", "execution", "Execution", "Domain", ("cancel", "create", "get", "list"), ("exec", "ex")),
     ResourceInfo("nodes", "node", "Node", "Cluster", ("get", "list"), ("no",)),

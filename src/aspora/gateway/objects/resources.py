@@ -13,8 +13,10 @@ RESERVED_PLURALS = frozenset(
     {
         "artifacts",
         "audit",
+        "budgets",
         "calls",
         "can-i",
+        "costs",
         "events",
         "executions",
         "explain",

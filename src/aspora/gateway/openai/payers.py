@@ -78,7 +78,7 @@ class Payers:
         skill = await self._reader.get("Skill", name, domain=home) if name else None
         spec = SkillSpec.model_validate(skill["spec"]) if skill is not None else None
         charge = charge_of(
-            Payer(domain=home, skill=name, user=caller.name, trigger="api", key=caller.key),
+            Payer(domain=home, skill=name, user=caller.name, trigger="api", key=_key_name(caller.key)),
             platform=self._platform,
             domain=None if found is None else DomainSpec.model_validate(found["spec"]),
             budget=None if spec is None else spec.model.cost_budget,
@@ -99,6 +99,12 @@ class Payers:
             return None
         found = await self._reader.get("ApiKey", key_id.name, domain=key_id.domain)
         return None if found is None else ApiKeySpec.model_validate(found["spec"])
+
+
+def _key_name(key: str) -> str:
+    """As budgets have it: `name@domain`, or the name of a cluster-wide one; "" for none."""
+    key_id = KeyId.read(key)
+    return f"{key_id.name}@{key_id.domain}" if key_id.domain else key_id.name
 
 
 def _domain_of(caller: Caller, key: ApiKeySpec | None, named: str) -> str:

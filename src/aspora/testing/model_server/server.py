@@ -60,6 +60,8 @@ class ModelServer:
         self._closing = asyncio.Event()
         self._arrived = asyncio.Condition()
         self.requests: list[RecordedRequest] = []
+        self.generations: dict[str, Any] = {}
+        """What `/v1/generation` tells of an answer by its id; a test fills it in. What is not there is a 404."""
         self.url = ""
         """The base URL, `http://127.0.0.1:PORT/v1`, once started."""
 
@@ -68,6 +70,7 @@ class ModelServer:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._embeddings)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/generation", self._generation)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port)
@@ -110,6 +113,15 @@ class ModelServer:
         recorded.outcome = "answered"
         recorded.done.set()
         return web.json_response({"object": "list", "data": data}, headers=HEADERS)
+
+    async def _generation(self, request: web.Request) -> web.Response:
+        recorded = await self._record(request, {})
+        told = self.generations.get(request.query.get("id", ""))
+        recorded.outcome = "answered"
+        recorded.done.set()
+        if told is None:
+            return error_response(404, "scripted: no such generation", type_="not_found")
+        return web.json_response({"data": told}, headers=HEADERS)
 
     async def _embeddings(self, request: web.Request) -> web.Response:
         body = await _json_body(request)
