@@ -8,6 +8,7 @@ from aspora.access.interface import ObjectReader
 from aspora.gateway.http import OPENAI_PREFIX
 from aspora.gateway.openai.catalog import KINDS, ViewCatalog
 from aspora.gateway.openai.handlers import ModelHandlers, SkillRuns
+from aspora.gateway.openai.payers import KINDS as PAYING_KINDS
 from aspora.gateway.openai.payers import Payers
 from aspora.gateway.streams import Streams
 from aspora.kit.clock import Clock
@@ -51,7 +52,7 @@ class ModelDoor:
         self.handlers = ModelHandlers(
             passage=Passage(self._attempts),
             catalog=catalog,
-            payers=Payers(reader, platform=platform),
+            payers=Payers(reader, platform=platform, version=lambda: version(*PAYING_KINDS)),
             budgets=BudgetView(accounts, clock),
             skills=skills,
             streams=streams,
