@@ -43,7 +43,7 @@ class OpenCircuit:
 
 
 class CircuitBoard(Protocol):
-    """Where circuits are shared; each change wakes everybody. All methods raise `StatusError` while it is away."""
+    """Where circuits are shared; each change but `renew` wakes everybody. All raise `StatusError` while it is away."""
 
     async def read(self) -> Sequence[OpenCircuit]:
         """All open circuits, and all limits that hold."""

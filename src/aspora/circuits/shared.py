@@ -61,9 +61,10 @@ class SharedCircuits:
             await self._change(connection, "claim_probe", upstream, holder=holder, seconds=seconds)
 
     async def renew(self, upstream: Upstream, *, turn: int, seconds: float) -> None:
-        """Keep the probe."""
+        """Keep the probe; nobody needs to be woken for that."""
         async with self._database.connection() as connection:
-            await self._change(connection, "renew_probe", upstream, turn=turn, seconds=seconds)
+            place = _place(upstream)
+            await _queries.execute(connection, "renew_probe", **place, turn=turn, seconds=seconds)
 
     def news(self, told: asyncio.Event) -> AbstractContextManager[object]:
         """Have the event set whenever something may have changed, inside the block."""
@@ -71,6 +72,9 @@ class SharedCircuits:
 
     async def _change(self, connection: Connection, query: str, upstream: Upstream, **given: Any) -> None:
         """Change one row, and wake everybody if it did; after the commit, see `records.wakeups`."""
-        place = {"provider": upstream.provider, "base_url": upstream.base_url, "model": upstream.model}
-        if await _queries.execute(connection, query, **place, **given):
+        if await _queries.execute(connection, query, **_place(upstream), **given):
             await _queries.execute(connection, "notify")
+
+
+def _place(upstream: Upstream) -> dict[str, str]:
+    return {"provider": upstream.provider, "base_url": upstream.base_url, "model": upstream.model}
