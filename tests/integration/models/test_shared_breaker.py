@@ -1,6 +1,7 @@
 """Breakers of several processes over one real PostgreSQL: what one finds all know, and no absence blocks anybody."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -134,17 +135,23 @@ async def test_a_killed_owner_of_the_probe_blocks_nobody_for_longer_than_its_cla
     one, other = two
     await open_on_both(one, other)
     await probe_is_due(one, other)
-    assert one.is_open
-    assert await one.breaker.obtain_probe(ENDPOINT)
-    await one.held.aclose()  # its claim stays
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.integration.models.breaker_child", dsn, stdout=asyncio.subprocess.PIPE
+    )
+    assert owner.stdout is not None
+    assert await owner.stdout.readline() == b"probing\n"
+    owner.kill()
+    await owner.wait()
     assert other.is_open
     assert not await other.breaker.obtain_probe(ENDPOINT)
+    (row,) = await execute(other, "select probe_until - now() <= interval '10 s' as is_short from model_circuits")
+    assert row == {"is_short": True}
     await execute(other, "update model_circuits set probe_until = now()")
     await until(lambda: not other.breaker.passes_over(ENDPOINT))
     assert other.is_open
     assert await other.breaker.obtain_probe(ENDPOINT)
     other.answer()
-    assert not other.is_open
+    await until(lambda: not one.is_open)
 
 
 async def test_a_new_process_knows_what_is_open(two: tuple[Process, Process], dsn: str) -> None:
