@@ -90,6 +90,10 @@ bench: $(STAMP) ## Print the figures with machine, versions and disk beside them
 bench-store: $(STAMP) ## Print the figures of the store, its watches and lists
 	$(BIN)/python -m bench.store $(PARTS)
 
+.PHONY: bench-models
+bench-models: $(STAMP) ## Print the figures of the model gateway, beside LiteLLM and Portkey if bench/peers.sh installed them
+	$(BIN)/python -m bench.models $(PARTS)
+
 .PHONY: lock
 lock: ## Compile the hashed locks anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade pyproject.toml -o requirements/runtime.txt

@@ -64,6 +64,8 @@ class ProviderSpec(ApiModel):
     """The longest a connection may take to open."""
     max_retries: int = Field(default=2, ge=0, le=10)
     """How often a request is sent again after 429, 5xx or a broken connection, before the fallback is tried."""
+    hedge_after_ms: int | None = Field(default=None, ge=1, le=3_600_000)
+    """After how many milliseconds without output the next endpoint is asked too; absent: never. Both may cost."""
 
 
 def _check_url(url: str) -> list[FieldError]:

@@ -59,11 +59,17 @@ class Report:
 
     def _applied(self, name: str, outcome: Applied) -> None:
         status: Mapping[str, Any] = outcome.object.get("status") or {}
-        self._rows.append({"name": name, "change": outcome.change, "revision": status.get("latestRevision")})
+        key: str | None = outcome.object.get("once", {}).get("key")
+        row = {"name": name, "change": outcome.change, "revision": status.get("latestRevision")}
+        self._rows.append(row | ({"key": key} if key else {}))
         if not self._as_json:
             out = self._cli.out
             would = " (dry run)" if self._dry_run else ""
             out.line(f"{name} {out.style(outcome.change, STYLES[outcome.change])}{revision_text(outcome)}{would}")
+            out.stdout.flush()
+            if key:
+                out.note(f"This is the key of {name}; it is not shown again. Use it as ASPORA_API_KEY:")
+                out.line(key)
             out.stdout.flush()
         for warning in outcome.warnings:
             self._warnings.setdefault(warning, []).append(name)

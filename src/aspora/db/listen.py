@@ -27,10 +27,14 @@ _BACKOFF = Backoff(base_seconds=0.1, max_seconds=5.0)
 
 
 class Subscription:
-    """One waiter's memory of a channel: a wake-up between two waits is not lost."""
+    """One waiter's memory of a channel: a wake-up between two waits is not lost.
 
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
+    Args:
+        event: What a wake-up sets; None: one of its own.
+    """
+
+    def __init__(self, event: asyncio.Event | None = None) -> None:
+        self._event = event or asyncio.Event()
 
     def wake(self) -> None:
         """Let the present or the next `wait` return."""
@@ -77,8 +81,12 @@ class Listener:
         return await wait_for_event(self._connected, timeout_seconds)
 
     @contextmanager
-    def subscribe(self, channel: str) -> Generator[Subscription]:
+    def subscribe(self, channel: str, *, wakes: asyncio.Event | None = None) -> Generator[Subscription]:
         """Be woken by a channel inside this block.
+
+        Args:
+            channel: Which.
+            wakes: Set by each wake-up, for who waits for other things too.
 
         Raises:
             ValueError: The listener was not made for this channel.
@@ -86,7 +94,7 @@ class Listener:
         waiting = self._subscriptions.get(channel)
         if waiting is None:
             raise ValueError(f"unknown channel {channel!r}; known: {', '.join(self._subscriptions)}")
-        subscription = Subscription()
+        subscription = Subscription(wakes)
         waiting.add(subscription)
         try:
             yield subscription

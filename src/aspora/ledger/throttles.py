@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from aspora.kit.bucket import TokenBucket
-from aspora.ledger.interface import AccountKey, Unit
+from aspora.ledger.interface import AccountKey, Unit, Window
 
 CALLS_PER_SECOND = 1.0
 
@@ -20,10 +20,14 @@ class Throttles:
         self._buckets: dict[AccountKey, TokenBucket] = {}
 
     def learn(self, key: AccountKey, *, is_near_cap: bool) -> None:
-        """What the database says of an account; only money is throttled, the other units are rates themselves."""
+        """What the database says of an account.
+
+        Only money is throttled: the other units are rates themselves. An execution is not: it ends soon, and nobody
+        looks meanwhile.
+        """
         if not is_near_cap:
             self._buckets.pop(key, None)
-        elif key not in self._buckets and key.unit is Unit.MICRO_USD:
+        elif key not in self._buckets and key.unit is Unit.MICRO_USD and key.window is not Window.EXECUTION:
             self._buckets[key] = TokenBucket(per_second=CALLS_PER_SECOND, burst=1, monotonic=self._monotonic)
 
     def slowest(self, keys: Iterable[AccountKey]) -> tuple[AccountKey | None, float]:

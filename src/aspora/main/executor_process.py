@@ -9,6 +9,8 @@ from typing import Any
 
 from aspora.access.defaults import SYSTEM_EXECUTOR
 from aspora.artifacts.interface import ArtifactStore
+from aspora.circuits.shared import CHANNEL as CIRCUITS_CHANNEL
+from aspora.circuits.shared import SharedCircuits
 from aspora.client.api_client import ApiClient
 from aspora.client.interface import Client, Wire
 from aspora.db.listen import Listener
@@ -31,6 +33,7 @@ from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_cache, artifact_store, cached_artifacts, model_environment, sandbox_driver
 from aspora.meta.errors import Unavailable
 from aspora.models.attempts import Attempts
+from aspora.models.breaker import Breaker
 from aspora.models.catalog import Catalog
 from aspora.models.client import HttpModelClient
 from aspora.models.interface import ModelClient
@@ -126,7 +129,7 @@ async def _serve(
         await Database.open(settings.database_url, max_size=1, application_name="aspora-lease")
     )
     clock = await DatabaseClock.open(database, SystemClock())
-    listener = Listener(settings.database_url, CHANNELS)
+    listener = Listener(settings.database_url, (*CHANNELS, CIRCUITS_CHANNEL))
     store = cached_artifacts(settings, artifact_store(settings), metrics)
     held.push_async_callback(store.close)
     loops: dict[str, Loop] = {"listener": listener.run, "metrics": door.run, "clock": clock.run}
@@ -141,7 +144,7 @@ async def _serve(
     catalog = LiveCatalog(client, model_environment(settings))
     domains, routings = Informer(client, "Domain"), Informer(client, "ModelRouting")
     loops |= {f"informer-{i.kind}": i.run for i in (*catalog.informers, domains, routings)}
-    models = await held.enter_async_context(_open_models(database, catalog, clock))
+    models = await held.enter_async_context(_open_models(database, listener, catalog, clock, metrics))
     connectors = InstalledConnectors()
     held.push_async_callback(connectors.close)
     cache = artifact_cache(settings, store, clock, metrics)
@@ -172,10 +175,17 @@ async def _serve(
 
 
 @asynccontextmanager
-async def _open_models(database: Database, catalog: Callable[[], Catalog], clock: Clock) -> AsyncGenerator[ModelClient]:
+async def _open_models(
+    database: Database, listener: Listener, catalog: Callable[[], Catalog], clock: Clock, metrics: Metrics
+) -> AsyncGenerator[ModelClient]:
     """Models, paid for by a lease of this process's own."""
-    async with open_escrow(database, name=new_place("executor"), clock=clock, terms=EXECUTOR_TERMS) as ledger:
-        attempts = Attempts(catalog, ledger=ledger, clock=clock)
+    name = new_place("executor")
+    breaker = Breaker(SharedCircuits(database, listener), name=name, clock=clock, metrics=metrics)
+    async with (
+        open_escrow(database, name=name, clock=clock, terms=EXECUTOR_TERMS) as ledger,
+        running_loops({"circuits": breaker.run}, grace_seconds=1),
+    ):
+        attempts = Attempts(catalog, ledger=ledger, clock=clock, breaker=breaker)
         try:
             yield HttpModelClient(attempts)
         finally:

@@ -19,6 +19,8 @@ from aspora.artifacts.interface import ArtifactStore
 from aspora.audit.maintenance import RETAINED as AUDIT_RECORDS
 from aspora.audit.maintenance import maintain_audit
 from aspora.audit.trail import Audit
+from aspora.circuits.shared import CHANNEL as CIRCUITS_CHANNEL
+from aspora.circuits.shared import SharedCircuits
 from aspora.client.asgi_transport import AsgiTransport
 from aspora.db.listen import Listener
 from aspora.db.pool import Database
@@ -60,6 +62,7 @@ from aspora.main.spending import open_escrow, platform_limits
 from aspora.main.version import aspora_version
 from aspora.main.wiring import artifact_store, model_environment
 from aspora.meta.errors import Unavailable
+from aspora.models.breaker import Breaker
 from aspora.models.budget_events import BudgetEvents
 from aspora.models.defaults import default_objects
 from aspora.records.health import Healths
@@ -134,7 +137,7 @@ def _build(
     history = HistoryDoor(
         database=database, audit=audit, listener=listener, reader=objects.view, streams=streams, clock=clock
     )
-    models = _model_door(settings, database, objects, serve, ledger, streams, clock, metrics)
+    models = _model_door(settings, database, listener, objects, serve, ledger, streams, clock, metrics)
     own = [*health_routes(HealthDoor(Healths(database), objects.view, clock)), *serve_routes(serve)]
     own += [*history_routes(history), *artifact_routes(ArtifactDoor(artifacts, objects.view)), *model_routes(models)]
     own += budget_routes(database, objects.view, clock, audit)
@@ -143,7 +146,7 @@ def _build(
     loops: dict[str, Loop] = {"listener": listener.run, "store": store.run, "view": objects.view.run}
     loops |= {"serve": serve.run, "history": history.run, "secrets": partial(objects.secrets.run, keyring.state)}
     told = BudgetEvents(LedgerThresholds(database), objects.view, fired, metrics=metrics, on_told=history.tell_happened)
-    loops |= {"clock": clock.run, "budget-events": told.run} | _maintenance(settings, database)
+    loops |= {"clock": clock.run, "models": models.run, "budget-events": told.run} | _maintenance(settings, database)
 
     def let_go() -> None:
         streams.close_all()
@@ -174,6 +177,7 @@ def _frame(
 def _model_door(
     settings: Settings,
     database: Database,
+    listener: Listener,
     objects: ObjectParts,
     serve: ServeDoor,
     ledger: Ledger,
@@ -189,6 +193,7 @@ def _model_door(
         accounts=LedgerAccounts(database),
         platform=platform_limits(settings),
         skills=serve.skills,
+        breaker=Breaker(SharedCircuits(database, listener), name=new_place("gateway"), clock=clock, metrics=metrics),
         streams=streams,
         clock=clock,
         metrics=metrics,
@@ -302,7 +307,8 @@ async def serve(
         database = await held.enter_async_context(
             await open_database(settings.database_url, max_connections=MAX_CONNECTIONS)
         )
-        listener = Listener(settings.database_url, (OBJECTS_CHANNEL, *SERVE_CHANNELS, *HISTORY_CHANNELS))
+        channels = (OBJECTS_CHANNEL, *SERVE_CHANNELS, *HISTORY_CHANNELS, CIRCUITS_CHANNEL)
+        listener = Listener(settings.database_url, channels)
         artifacts = artifact_store(settings)
         keyring = await open_keyring(settings, database)
         clock = await DatabaseClock.open(database, SystemClock())

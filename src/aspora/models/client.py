@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aspora.models.attempts import Attempts, Call, Opened
 from aspora.models.interface import Charge, ModelAttempt, ModelReply, ModelRequest
 from aspora.models.question import question_of
-from aspora.models.upstream import Exchange, faults_told
+from aspora.models.upstream import faults_told
 from aspora.models.wire import Answer, StreamReader, read_completion
 
 
@@ -37,7 +37,7 @@ class HttpModelClient:
 
         async def take(opened: Opened) -> ModelReply:
             with faults_told(opened.sending):
-                answer = await _read(opened.exchange, pass_on)
+                answer = await _read(opened, pass_on)
             opened.exchange.close()
             answered = opened.spending.answered(answer.raw_usage, model=answer.upstream_model)
             return ModelReply(
@@ -53,14 +53,18 @@ class HttpModelClient:
         return await self._attempts.answer(call, take)
 
 
-async def _read(exchange: Exchange, pass_on: Callable[[str], None]) -> Answer:
-    if not exchange.is_stream:
-        answer = read_completion(await exchange.read())
+async def _read(opened: Opened, pass_on: Callable[[str], None]) -> Answer:
+    if not opened.exchange.is_stream:
+        answer = read_completion(await opened.exchange.read())
+        opened.lane.began()
         if answer.text:
             pass_on(answer.text)
         return answer
     reader = StreamReader()
-    async for piece in exchange.pieces():
+    async for piece in opened.exchange.pieces():
         for text in reader.feed(piece):
+            opened.lane.began()
             pass_on(text)
+        if reader.has_output:
+            opened.lane.began()
     return reader.finish()

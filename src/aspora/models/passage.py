@@ -61,6 +61,7 @@ class LiveStream:
             if self._opened.exchange.is_stream:
                 while not self._tee.has_output and not self._is_over:
                     await self._read()
+                self._opened.lane.began()
             else:
                 await self._read_whole()
         return self
@@ -101,6 +102,7 @@ class LiveStream:
         """From an upstream that does not stream."""
         body = await self._opened.exchange.read()
         answer = read_completion(body)
+        self._opened.lane.began()
         self._is_over = True
         self._events = as_events(body)
         self._opened.spending.answered(answer.raw_usage, model=answer.upstream_model)
@@ -111,6 +113,7 @@ class LiveStream:
         self._opened.spending.cut(
             fault.outcome, fault.message, output_bytes=self._tee.output_bytes, generation=self._tee.generation
         )
+        self._opened.ticket.failed(fault)
         told = f"the answer broke off after part of it had been passed on: {fault.message}; ask again"
         self._events.append(error_event(told, reason=fault.outcome))
 
@@ -133,6 +136,7 @@ class Passage:
             with faults_told(opened.sending):
                 body = await opened.exchange.read()
                 answer = read(body)
+            opened.lane.began()
             cost = opened.spending.answered(answer.raw_usage, model=answer.upstream_model).cost
             return Passed(body, opened.endpoint.alias, opened.endpoint.provider_name, cost)
 

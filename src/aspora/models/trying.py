@@ -1,8 +1,10 @@
 """What was tried in vain, told so that a person sees at a glance what is wrong and what to do."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aspora.models.breaker import CIRCUIT_OPEN
 from aspora.models.catalog import Endpoint
 from aspora.models.upstream import UpstreamFault
 
@@ -30,6 +32,9 @@ def tell(tried: Sequence[Tried]) -> str:
 
 def _tell_alike(clause: str, group: Sequence[Tried]) -> str:
     aliases = [one.endpoint.alias for one in group]
+    if group[0].fault.outcome == CIRCUIT_OPEN:
+        wait = max(one.fault.retry_after_seconds or 0.0 for one in group)
+        return f"{clause} ({', '.join(dict.fromkeys(aliases))}), try again in {math.ceil(wait)} s"
     tries = {alias: aliases.count(alias) for alias in aliases}
     advice = _advice(group[0])
     return f"{clause} ({_times(tries)})" + (f", {advice}" if advice else "")

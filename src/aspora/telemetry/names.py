@@ -49,3 +49,6 @@ MODEL_COST = MetricName(
     "aspora_model_cost_micro_usd_total", "What they cost, as booked when they ended.", ("provider", "model")
 )
 MODEL_SECONDS = MetricName("aspora_model_call_seconds", "From sending to the last byte.", ("provider", "model"))
+MODEL_CIRCUIT_OPEN = MetricName(
+    "aspora_model_circuit_open", "1 while an upstream is left alone for its faults, or probed; else 0.", ("provider",)
+)

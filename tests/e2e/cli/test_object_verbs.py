@@ -136,3 +136,18 @@ def test_bash_completes_words(aspora: Aspora, domains: Path) -> None:
     assert completed("get", "domains", "al") == ["alpha"]
     assert completed("describe", "domain/ga") == ["domain/gamma"]
     assert "json" in completed("get", "domains", "-o", "")
+
+
+def test_an_applied_key_is_shown_once(running_aspora: Aspora, tmp_path: Path) -> None:
+    running_aspora.run("create", "domain", "keys")
+    manifest = tmp_path / "key.yaml"
+    manifest.write_text(
+        "apiVersion: aspora.dev/v1\nkind: ApiKey\nmetadata: {name: my-app, domain: keys}\n"
+        "spec: {owner: admin, budgets: [{window: month, capMicroUsd: 5000000}]}\n"
+    )
+    first, again = (running_aspora.run("apply", "-f", str(manifest)) for _ in range(2))
+    (key,) = [line for line in first.out.splitlines() if line.startswith("aspora_keys.my-app_")]
+    assert running_aspora.http("GET", "/api/v1/whoami", key=key)[0] == 200
+    assert "not shown again" in first.err
+    assert "unchanged" in again.out
+    assert "aspora_keys" not in again.out

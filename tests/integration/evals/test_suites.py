@@ -97,7 +97,9 @@ async def test_an_endless_test_is_stopped_with_its_children(folder: Path, tmp_pa
         if pid_file.exists():  # Else the machine is too busy to have begun the test.
             break
     status = Path("/proc", pid_file.read_text(), "stat")
-    assert not status.exists() or status.read_text().split()[2] == "Z"
+    async with asyncio.timeout(20):  # It has its signal; on a busy machine the kernel takes a moment to end it.
+        while status.exists() and status.read_text().split()[2] != "Z":
+            await asyncio.sleep(0.01)
 
 
 async def test_settings_around_the_skill_do_not_count(folder: Path) -> None:

@@ -70,18 +70,26 @@ def catalog(environment: dict[str, str], *more: dict[str, Any]) -> Catalog:
     )
 
 
+class SleepersClock(SystemClock):
+    """Sleeping takes no time, and turns it."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return super().monotonic() + sum(self.slept)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
 @asynccontextmanager
 async def bench(*sequence: Any, cap_micro_usd: int | None = None, rules: Any = ()) -> AsyncIterator[Bench]:
     async with ModelServer(parse_script({"sequence": list(sequence), "rules": list(rules)})) as server:
         env = {"ASPORA_MODEL_URL": server.url, "ASPORA_MODEL_API_KEY": KEY}
-        pauses: list[float] = []
-
-        async def sleep(seconds: float) -> None:
-            pauses.append(seconds)
-
-        payer = Payer(cap_micro_usd)
-        client = OwnedClient(lambda: catalog(env), payer=payer, clock=CLOCK, sleep=sleep, rand=lambda: 0.5)
-        made = Bench(server, client, payer, pauses=pauses)
+        payer, clock = Payer(cap_micro_usd), SleepersClock()
+        client = OwnedClient(lambda: catalog(env), payer=payer, clock=clock, sleep=clock.sleep, rand=lambda: 0.5)
+        made = Bench(server, client, payer, pauses=clock.slept)
         try:
             yield made
         finally:
@@ -179,6 +187,7 @@ async def test_waits_as_long_as_the_upstream_asks() -> None:
     async with bench(fault("rate_limited", retry_after_seconds=2), ANSWER) as b:
         await b.ask()
     assert b.pauses == [pytest.approx(2.1)]
+    assert b.outcomes == [("claude-sonnet-4-5", "rate_limited"), ("claude-sonnet-4-5", "ok")]
 
 
 @pytest.mark.parametrize(("after", "deadline"), [(3600, None), (20, 5.0)])
@@ -219,7 +228,7 @@ async def test_says_once_what_went_wrong_alike_when_none_answered() -> None:
             await b.ask()
     message = str(caught.value)
     assert message.count("status 500") == 1
-    assert "(claude-sonnet-4-5, gpt-4o-mini: 3 tries each), try again later" in message
+    assert "(claude-sonnet-4-5 3x, gpt-4o-mini 2x), try again later; custom: not asked, because its last" in message
     assert PROMPT not in message
     assert KEY not in message
 
@@ -359,16 +368,18 @@ async def test_an_endpoint_that_is_not_there_costs_nothing(url: Callable[[], str
     payer = Payer(10**6)
     given = url()
     made = catalog({"ASPORA_MODEL_URL": given})
-    client = OwnedClient(lambda: made, payer=payer, clock=CLOCK, backoff=Backoff(base_seconds=0.001))
+    backoff = Backoff(base_seconds=0.001)
+    client = OwnedClient(lambda: made, payer=payer, clock=CLOCK, backoff=backoff, rand=lambda: 0.5)
     with pytest.raises(ModelUnavailable) as caught:
         await client.generate(ASK, charge=payer.charge, observe=attempts.append)
     await client.close()
     assert str(caught.value) == (
-        f"no model answered: custom: {given} {says} (claude-sonnet-4-5, gpt-4o-mini: 3 tries each),"
-        " check ASPORA_MODEL_URL; see that the endpoints are up, or name another by model.fallback"
+        f"no model answered: custom: {given} {says} (claude-sonnet-4-5 3x, gpt-4o-mini 2x),"
+        " check ASPORA_MODEL_URL; custom: not asked, because its last calls failed (gpt-4o-mini), try again in 7 s;"
+        " see that the endpoints are up, or name another by model.fallback"
     )
     assert {a.outcome for a in attempts} == {"unreachable"}
-    assert len(attempts) == 6
+    assert len(attempts) == 5
     assert payer.spent_micro_usd == 0
 
 

@@ -181,7 +181,7 @@ async def test_none_answers(streams: bool) -> None:
     async with bench(rules=[fault("server_error")]) as b:
         with pytest.raises(ModelUnavailable) as caught:
             await b.ask(streams=streams)
-    assert "3 tries each" in caught.value.message
+    assert "(claude-sonnet-4-5 3x, gpt-4o-mini 2x)" in caught.value.message
     assert PROMPT not in caught.value.message
     assert KEY not in caught.value.message
 

@@ -1,6 +1,6 @@
 """From a caller's key to who pays for a model call, and to what may be called with it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,8 @@ from aspora.models.interface import Charge
 from aspora.models.limits import Payer, PlatformLimits, charge_of
 
 PLURAL: Final = "calls"
+KINDS: Final = ("ApiKey", "Domain", "Skill")
+_MOST_KNOWN: Final = 4096
 DOMAIN_HEADER: Final = "x-aspora-domain"
 
 
@@ -52,11 +54,17 @@ class Payers:
     Args:
         reader: Gives keys, domains and skills.
         platform: Limits of all domains together.
+        version: A number that changes with any object of `KINDS`; None while that isn't known.
     """
 
-    def __init__(self, reader: ObjectReader, *, platform: PlatformLimits) -> None:
+    def __init__(
+        self, reader: ObjectReader, *, platform: PlatformLimits, version: Callable[[], int | None] = lambda: None
+    ) -> None:
         self._reader = reader
         self._platform = platform
+        self._version = version
+        self._known: dict[tuple[str, str, str], Paying] = {}
+        self._known_version: int | None = None
 
     async def paying(self, caller: Caller, *, domain: str) -> Paying:
         """Who pays for a call.
@@ -70,6 +78,20 @@ class Payers:
             Forbidden: The caller may not call models there.
             NotFound: No such domain, or none they may see.
         """
+        version = self._version()
+        if version is None or version != self._known_version or len(self._known) > _MOST_KNOWN:
+            self._known.clear()
+            self._known_version = version
+        place = (caller.key, caller.name, domain)
+        paying = self._known.get(place)
+        if paying is None:
+            paying = await self._find(caller, domain)
+            if version is not None and version == self._version():
+                self._known[place] = paying
+        authorize(caller, "create", PLURAL, paying.charge.attribution.domain or None)
+        return paying
+
+    async def _find(self, caller: Caller, domain: str) -> Paying:
         key = await self._key(caller)
         home = _domain_of(caller, key, domain)
         authorize(caller, "create", PLURAL, home or None)
