@@ -247,6 +247,20 @@ async def test_errors_have_the_form_that_clients_look_for(door: Door) -> None:
             await client.chat.completions.create(model=MODEL, messages=MESSAGES)
         with pytest.raises(openai.BadRequestError, match="'messages' must be a list"):
             await client.chat.completions.create(model=MODEL, messages=[])
+        for wrong, says in (
+            ({"tools": 5}, "'tools' must be a list"),
+            ({"n": 0}, "'n' must be a whole number from 1"),
+            ({"stream_options": 3}, "'stream_options' must be an object"),
+            ({"models": [1]}, "'models' must be a list of names"),
+        ):
+            with pytest.raises(openai.BadRequestError, match=says):
+                await client.chat.completions.create(model=MODEL, messages=MESSAGES, extra_body=wrong)
+        for header, says in (
+            ("x-aspora-domain", "domain 'nope' not found"),
+            ("x-aspora-task", "'nope', which is no type"),
+        ):
+            with pytest.raises(openai.APIStatusError, match=says):
+                await client.chat.completions.create(model=MODEL, messages=MESSAGES, extra_headers={header: "nope"})
         with pytest.raises(openai.NotFoundError, match="unknown model 'nope'"):
             await client.chat.completions.create(model="nope", messages=MESSAGES)
         async with door.client("aspora_x_" + "0" * 64) as stranger:

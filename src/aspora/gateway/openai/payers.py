@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aspora.access.authorize import authorize
+from aspora.access.authorize import authorize, no_such_domain
 from aspora.access.interface import Caller, ObjectReader
 from aspora.access.keys import KeyId
 from aspora.apis.api_key import ApiKeySpec
@@ -96,6 +96,8 @@ class Payers:
         home = _domain_of(caller, key, domain)
         authorize(caller, "create", PLURAL, home or None)
         found = await self._reader.get("Domain", home) if home else None
+        if home and found is None:
+            raise no_such_domain(home)
         name = (key.skill or "") if key is not None else ""
         skill = await self._reader.get("Skill", name, domain=home) if name else None
         spec = SkillSpec.model_validate(skill["spec"]) if skill is not None else None

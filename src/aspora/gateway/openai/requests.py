@@ -91,10 +91,14 @@ def read_chat(body: Mapping[str, Any]) -> ChatRequest:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):  # pyright: ignore[reportUnknownVariableType]
         raise BadRequest("'messages' must be a list of objects with role and content, at least one; send what was said")
+    if body.get("tools") is not None and not isinstance(body["tools"], list):
+        raise BadRequest("'tools' must be a list of tools; correct it, or leave it out")
     streams = _flag(body, "stream")
     options = body.get("stream_options") or {}
     if not isinstance(options, dict):
-        raise BadRequest("'stream_options' must be an object like with include_usage; or leave it out")
+        raise BadRequest(
+            "'stream_options' must be an object, of which include_usage is read; correct it, or leave it out"
+        )
     return ChatRequest(
         model=_model(body),
         fallbacks=_fallbacks(body),
