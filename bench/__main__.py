@@ -20,8 +20,9 @@ from bench.report import because, parts, percentile, show
 
 ASPORA = [sys.executable, "-m", "aspora"]
 RESTARTS, ROUNDS, IDLE_SECONDS = 3, 20, 20
-# An idle session of PostgreSQL tells up to ten seconds late what it has done: till then the load before it is counted.
-SETTLE_SECONDS = 15
+# A pooled session tells what it has done when it is next used, up to half a minute late: till then the load before it
+# is counted.
+SETTLE_SECONDS = 45
 HANDLER = '''"""Does nothing, so that only the platform is measured."""
 
 from aspora_sdk import SkillContext, SkillResult, skill_handler
